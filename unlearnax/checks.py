@@ -1,0 +1,55 @@
+"""Argument checks: each error names the argument, its value and what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+
+
+def in_range(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raises ValueError unless `value` lies between `low` and `high`; traced values pass, they were checked before."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    if not (above and below):  # also false for NaN
+        left = "(" if open_low or low == -math.inf else "["
+        right = ")" if open_high or high == math.inf else "]"
+        raise ValueError(f"Expected {name}={value!r} in {left}{low:g}, {high:g}{right}.")
+
+
+def positive(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is finite and above 0."""
+    in_range(name, value, 0.0, math.inf, open_low=True, open_high=True)
+
+
+def non_negative(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is finite and at least 0."""
+    in_range(name, value, 0.0, math.inf, open_high=True)
+
+
+def at_least_one(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is a whole number of at least 1."""
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"Expected {name}={value!r} to be a whole number of at least 1.")
+
+
+def one_of(name: str, value: Any, options: Iterable[Any]) -> None:
+    """Raises ValueError unless `value` is one of `options`, suggesting the nearest names."""
+    options = list(options)
+    if value not in options:
+        near = difflib.get_close_matches(str(value), [str(option) for option in options], n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(repr(option) for option in near)}?" if near else ""
+        raise ValueError(f"Expected {name}={value!r} to be one of {', '.join(map(str, options))}.{hint}")

@@ -1,0 +1,191 @@
+"""The command line: ``unlearnax run | report | score | list | oracles | doctor``.
+
+JAX is imported inside the commands, after `devices.set_up`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from tyro.conf import Positional
+
+from unlearnax import devices
+
+console = Console()
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Builds report.html and figures from a run's folder."""
+
+    folder: Positional[Path]
+
+    def __call__(self) -> None:
+        from unlearnax.report.page import write_report
+
+        console.print(f"Report: {write_report(self.folder)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """Lists what can be named."""
+
+    what: Positional[Literal["algorithms", "oracles", "datasets", "metrics", "models", "problems"]]
+
+    def __call__(self) -> None:
+        from unlearnax import listing
+
+        console.print(listing.table(self.what))
+
+
+@dataclasses.dataclass(frozen=True)
+class Oracles:
+    """Runs the taint test on every oracle, or on the ones named ("retrain", "path/to/file.py:function")."""
+
+    action: Positional[Literal["verify"]]
+    names: Positional[tuple[str, ...]] = ()
+
+    def __call__(self) -> None:
+        from unlearnax import listing
+
+        table, exact = listing.verify_oracles(self.names)
+        console.print(table)
+        if not exact:
+            raise SystemExit(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Doctor:
+    """Shows versions, devices, the data found and the cache folder."""
+
+    def __call__(self) -> None:
+        from unlearnax import listing
+
+        console.print(listing.doctor())
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Scores logits made by any framework.
+
+    labels: .npy, [N] integers.
+    slices: .npz, name -> column numbers of the logits; names "retain" and "other_test" are damage, others the concept.
+    oracle: goal=file.npy for each oracle, [2M, N, C]: the first half is the reference, the second half held out.  Goals
+        "untraining" and "unlearning" make a compass.
+    candidate: name=file.npy for each candidate, [M, N, C].
+    original: .npy, [M, N, C]; member i of every candidate came from member i of it.
+    out: folder for rows and report.
+    margin: share of the scale that a candidate must stay below to "reach" an oracle.
+    """
+
+    labels: Path
+    slices: Path
+    oracle: tuple[str, ...]
+    candidate: tuple[str, ...]
+    original: Path | None = None
+    out: Path = Path("runs/score")
+    margin: float = 0.1
+    name: str = "score"
+
+    def __call__(self) -> None:
+        from unlearnax import external
+
+        external.score_files(
+            self.labels, self.slices, dict(split_pair(pair) for pair in self.oracle),
+            dict(split_pair(pair) for pair in self.candidate), self.original, self.out,
+            margin=self.margin, name=self.name, command=command_line(),
+        )  # fmt: skip
+        _show(self.out)
+
+
+COMMANDS = {"report": Report, "list": List, "oracles": Oracles, "doctor": Doctor, "score": Score}
+
+
+def split_pair(text: str) -> tuple[str, Path]:
+    """"name=path" as a pair; raises ValueError on anything else."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise ValueError(f"Expected {text!r} to read name=file.npy.")
+    return name, Path(path)
+
+
+def command_line() -> str:
+    """The command as typed."""
+    return shlex.join(["unlearnax", *sys.argv[1:]])
+
+
+def _show(folder: Path) -> None:
+    from unlearnax.report.page import write_report
+    from unlearnax.report.terminal import verdict_table
+
+    page = write_report(folder)
+    console.print(verdict_table(folder))
+    console.print(f"Report: {page.resolve()}")
+
+
+def run_command(arguments: list[str]) -> None:
+    """``unlearnax run FILE [--size SIZE] [--out DIR] [--FIELD VALUE ...]``.
+
+    The file defines `SIZES`, a dict of `Experiment`s, the default first; every field can be overridden by its flag.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        console.print("usage: unlearnax run FILE.py [--size SIZE] [--out DIR] [--FIELD VALUE ...]\n"
+                      "       unlearnax run FILE.py --help   shows the fields of the experiment")  # fmt: skip
+        return
+    from unlearnax import checks, plugins
+    from unlearnax.experiment import Experiment, progress_bars, run
+
+    file, rest = arguments[0], arguments[1:]
+    sizes: dict[str, Experiment] | None = getattr(plugins.load_file(file), "SIZES", None)
+    if not sizes:
+        raise ValueError(f"Expected {file} to define SIZES, a dict of name -> Experiment.")
+
+    def option(flag: str, default: str) -> str:
+        for i, word in enumerate(rest):
+            if word == flag or word.startswith(f"{flag}="):
+                value = word.partition("=")[2] if "=" in word else (rest[i + 1] if i + 1 < len(rest) else "")
+                del rest[i : i + 1 + ("=" not in word)]
+                return value
+        return default
+
+    size = option("--size", next(iter(sizes)))
+    checks.one_of("size", size, sizes)
+    out = option("--out", "")
+    experiment = tyro.cli(type(sizes[size]), default=sizes[size], args=rest, prog=f"unlearnax run {file}")
+    folder = Path(out or f"runs/{experiment.name}-{size}-seed{experiment.seed}")
+    with progress_bars(console) as progress:
+        run(experiment, folder, command=command_line(), progress=progress)
+    _show(folder)
+
+
+def main() -> None:
+    """Entry point; bad input ends with one line and status 2."""
+    devices.set_up()
+    arguments = sys.argv[1:]
+    try:
+        if arguments[:1] == ["run"]:
+            run_command(arguments[1:])
+            return
+        chosen: Any = tyro.extras.subcommand_cli_from_dict(
+            {"run": _run_help} | COMMANDS, args=arguments, prog="unlearnax", description=__doc__
+        )
+        if callable(chosen):
+            chosen()
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        console.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
+        raise SystemExit(2) from error
+
+
+def _run_help(file: Annotated[str, tyro.conf.Positional]) -> None:
+    """Runs an experiment file: trains, unlearns, scores, and writes the report."""
+    run_command([file])
+
+
+if __name__ == "__main__":
+    main()

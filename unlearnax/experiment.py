@@ -1,0 +1,260 @@
+"""One experiment: a frozen spec, and the run that turns it into populations, scores and rows."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from tyro.conf import Suppress
+
+from unlearnax import checks, data, models, plugins, problems, results
+from unlearnax.algorithms import ALGORITHMS
+from unlearnax.digests import digest
+from unlearnax.evaluation import problem_layout
+from unlearnax.populations import Population, Progress, check_world, fit, predict, world_digest
+from unlearnax.provenance import environment
+from unlearnax.recipes import Args, Recipe, freeze
+from unlearnax.results import ProblemRow, Row
+from unlearnax.scoring import CandidateLogits, OracleLogits, Scorecard, score
+from unlearnax.store import Store
+from unlearnax.types import Algorithm, Model, Oracle, Problem, World
+from unlearnax.unlearning import Unlearned, unlearn
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What to measure.
+
+    name: of the run's folder and rows.
+    dataset, dataset_args: a name in `data.DATASETS` and its keywords.
+    problem, problem_args: a name in `problems.PROBLEMS` and its keywords, discovery rate and seed apart.
+    discovery_rates: one problem each; empty for builders without a rate.
+    recipe: the training algorithm A.
+    algorithms: (name in `algorithms.ALGORITHMS` or "file.py:factory", hyperparameters) pairs.
+    oracles: names in `oracles.ORACLES` or "file.py:function".
+    members: M originals and candidates; each oracle gets M references and M held-out controls.
+    seed: of the forget sets and of all training.
+    margin: share of the scale that a candidate must stay below to "reach" an oracle.
+    plan: how members run, see `members`.
+    store: keep populations in the cache folder and use those that are there.
+    tuning: how the hyperparameters were chosen, for the page.
+    """
+
+    name: str
+    dataset: str = "digits"
+    dataset_args: Suppress[Args] = ()
+    problem: str = "concept"
+    problem_args: Suppress[Args] = ()
+    discovery_rates: tuple[float, ...] = (0.1, 0.5, 1.0)
+    recipe: Recipe = dataclasses.field(default_factory=Recipe)
+    algorithms: Suppress[tuple[tuple[str, Args], ...]] = ()
+    oracles: tuple[str, ...] = ("retrain", "concept_free")
+    members: int = 64
+    seed: int = 0
+    margin: float = 0.1
+    plan: str = "auto"
+    store: bool = True
+    tuning: Suppress[str] = "defaults of the papers, not tuned"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dataset_args", freeze(self.dataset_args))
+        object.__setattr__(self, "problem_args", freeze(self.problem_args))
+        object.__setattr__(self, "algorithms", tuple((name, freeze(args)) for name, args in self.algorithms))
+        checks.at_least_one("members", self.members)
+        if self.members < 3:
+            raise ValueError(f"Expected members={self.members} to be at least 3: intervals leave members out.")
+        checks.in_range("margin", self.margin, 0, 1, open_low=True, open_high=True)
+        for rate in self.discovery_rates:
+            checks.in_range("discovery_rate", rate, 0, 1, open_low=True)
+
+
+def resolve_algorithm(name: str) -> Algorithm:
+    """An entry of `ALGORITHMS`, or an `Algorithm` or bare factory in a file."""
+    found = plugins.resolve("algorithm", name, ALGORITHMS)
+    if isinstance(found, Algorithm):
+        return found
+    return Algorithm(found, "ambiguous", frozenset({"forget", "retain", "validation"}), citation=f"from {name}")
+
+
+def build_problems(experiment: Experiment) -> list[Problem]:
+    """The problems of an experiment, one a discovery rate, on the host."""
+    checks.one_of("dataset", experiment.dataset, data.DATASETS)
+    splits = data.load(experiment.dataset, **dict(experiment.dataset_args))
+    build = plugins.resolve("problem", experiment.problem, problems.PROBLEMS)
+    args = dict(experiment.problem_args) | {"seed": experiment.seed}
+    if not experiment.discovery_rates:
+        return [build(splits, **args)]
+    return [build(splits, **args, discovery_rate=rate) for rate in experiment.discovery_rates]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Engine:
+    """What every population of a run shares; holds each trained or predicted one once."""
+
+    experiment: Experiment
+    model: Model
+    capacity: int
+    store: Store | None
+    progress: Progress | None
+    trained: dict[str, Population] = dataclasses.field(default_factory=dict)
+
+    def population(self, world: World, role: str) -> Population:
+        e = self.experiment
+        key = digest(role, world_digest(world))
+        if key not in self.trained:
+            self.trained[key] = fit(
+                self.model, e.recipe, world, e.members, seed=e.seed, role=role, plan=e.plan,
+                capacity=max(self.capacity, len(world.index)), store=self.store, progress=self.progress,
+            )  # fmt: skip
+        return self.trained[key]
+
+    def logits(self, population: Population, x: np.ndarray, classes: int) -> np.ndarray:
+        shape = (self.experiment.members, len(x), classes)
+        key = digest("predictions", population.digest, self.experiment.members, x)
+        if self.store is not None:
+            found = self.store.load(key, "logits", jax.ShapeDtypeStruct(shape, np.float32))
+            if found is not None:
+                return np.asarray(found[0])
+        logits = predict(self.model, population.states, x, plan=self.experiment.plan)
+        if self.store is not None:
+            self.store.save(key, "logits", logits, {"population": population.digest, "members": shape[0]})
+        return logits
+
+
+def run(
+    experiment: Experiment,
+    folder: Path | str,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+    more_algorithms: Mapping[str, Algorithm] | None = None,
+) -> list[Scorecard]:
+    """Trains what the store lacks, applies every algorithm, scores, and writes rows with provenance to `folder`.
+
+    Args:
+        command: shown on the page.  progress: ``progress(label, done, total)``.
+        more_algorithms: name -> algorithm with default hyperparameters, beside the experiment's own.
+
+    Raises:
+        ValueError: anything wrong with the spec, before training starts.
+    """
+    started = time.perf_counter()
+    chosen = [(name, resolve_algorithm(name), dict(args)) for name, args in experiment.algorithms]
+    chosen += [(name, algorithm, {}) for name, algorithm in (more_algorithms or {}).items()]
+    oracles = {plugins.oracle_name(name): plugins.resolve_oracle(name) for name in experiment.oracles}
+    all_problems = build_problems(experiment)
+    first = all_problems[0]
+    model = models.build(experiment.recipe, first.inputs, first.num_classes)
+    for name, algorithm, args in chosen:
+        _try_factory(name, algorithm, model, args)
+    for problem in all_problems:
+        for oracle in oracles.values():
+            if oracle.applies(problem):
+                check_world(oracle.world(problem), experiment.recipe)
+    store = Store() if experiment.store else None
+    engine = _Engine(experiment, model, len(first.train.x), store, progress)
+    cards, records, plans = [], [], {}
+    for problem in all_problems:
+        card, population = _score_problem(engine, problem, oracles, chosen, progress)
+        plans[problem.name] = population.plan
+        cards.append(card)
+        records += [_problem_row(problem, experiment, card), *card.rows, *card.verdicts]
+    provenance = environment() | {
+        "experiment": experiment.name, "command": command, "members": experiment.members, "seed": experiment.seed,
+        "margin": experiment.margin, "tuning": experiment.tuning, "plan": plans, "recipe": experiment.recipe.to_json(),
+        "budget after removal": experiment.recipe.budget, "recipe_digest": digest(experiment.recipe.to_json()),
+        "problem_digests": {problem.name: problem.digest for problem in all_problems},
+        "oracle sources": {name: plugins.source_digest(str(name)) or "built in" for name in experiment.oracles},
+        "estimand": "M originals × 1 run each", "wall_seconds": round(time.perf_counter() - started, 1),
+    }  # fmt: skip
+    results.write(folder, records, provenance)
+    return cards
+
+
+def _try_factory(name: str, algorithm: Algorithm, model: Model, args: dict[str, Any]) -> None:
+    try:
+        algorithm.make(model, **args)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected hyperparameters {args} to suit algorithm {name!r}: {error}") from error
+
+
+def _problem_row(problem: Problem, experiment: Experiment, card: Scorecard) -> ProblemRow:
+    train, concept = len(problem.train.x), len(problem.concept)
+    return ProblemRow(problem.name, problem.discovery_rate, experiment.seed, problem.digest, len(problem.forget), concept,
+                      train - concept, len(problem.test.x), card.scale, card.nothing_to_untrain)  # fmt: skip
+
+
+def _score_problem(
+    engine: _Engine,
+    problem: Problem,
+    oracles: Mapping[str, Oracle],
+    chosen: list[tuple[str, Algorithm, dict[str, Any]]],
+    progress: Progress | None,
+) -> tuple[Scorecard, Population]:
+    experiment, model = engine.experiment, engine.model
+    layout, x = problem_layout(problem)
+    everything = World(problem.train.x, problem.train.y, np.arange(len(problem.train.x)))
+    originals = engine.population(everything, "original")
+    worlds = {name: oracle.world(problem) for name, oracle in oracles.items() if oracle.applies(problem)}
+    oracle_logits = {}
+    for name, world in worlds.items():
+        both = [engine.population(world, f"{name} {part}") for part in ("reference", "held-out")]
+        reference, control = (engine.logits(population, x, problem.num_classes) for population in both)
+        oracle_logits[name] = OracleLogits(reference, control, oracles[name].goal)
+    candidates = {
+        "do_nothing": CandidateLogits(engine.logits(originals, x, problem.num_classes), "original", "control"),
+    }
+    costs: list[Row] = []
+    for number, (name, algorithm, args) in enumerate(chosen):
+        done = unlearn(algorithm, model, originals.states, problem, args, name=name, seed=experiment.seed,
+                       plan=experiment.plan)  # fmt: skip
+        logits = predict(model, done.states, x, plan=experiment.plan)
+        shown = ", ".join(f"{key}={value}" for key, value in args.items())
+        candidates[name] = CandidateLogits(logits, "algorithm", algorithm.goal, hyperparameters=shown)
+        costs += _cost_rows(problem, name, algorithm, done, originals)
+        if progress:
+            progress("algorithms", number + 1, len(chosen))
+    card = score(
+        problem.name, layout, oracle_logits, candidates,
+        coincide=len({world_digest(world) for world in worlds.values()}) < len(worlds), margin=experiment.margin,
+        seed=experiment.seed,
+    )  # fmt: skip
+    card.rows.extend(costs)
+    return card, originals
+
+
+def _cost_rows(
+    problem: Problem, name: str, algorithm: Algorithm, done: Unlearned, originals: Population
+) -> list[Row]:
+    """Cost of one algorithm per member; the retrain it is a share of is the originals' own training."""
+    values = {"cost/seconds": done.seconds, "cost/share": done.seconds / originals.seconds,
+              "cost/examples": float(done.examples.mean())}  # fmt: skip
+    return [
+        Row(problem.name, name, "algorithm", algorithm.goal, metric, "", "", value) for metric, value in values.items()
+    ]
+
+
+@contextlib.contextmanager
+def progress_bars(console: Console) -> Iterator[Progress]:
+    """A bar for each population and algorithm run with the time left, shown on `console` while the context lasts."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with RichProgress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def update(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=total)
+            bars.update(tasks[label], completed=done, total=total)
+            if done >= total:
+                bars.remove_task(tasks.pop(label))
+
+        yield update

@@ -1,0 +1,152 @@
+"""Jackknife over members, jointly over several populations.
+
+Members are the unit of resampling.  A naive bootstrap would bias a U-statistic: a member drawn twice is at distance 0
+from itself.  Leaving one member out at a time needs only sums over rows of the distance matrices.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+from unlearnax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A statistic with its leave-one-out values.
+
+    without: for each independent group of members, the statistic recomputed without member i of it, `[M]`.  Populations
+        paired by original share one group: leaving out original i leaves out all that came from it.
+    """
+
+    value: float
+    without: dict[str, np.ndarray]
+
+
+def combine(function: Callable[..., np.ndarray], *estimates: Estimate) -> Estimate:
+    """Applies a function to estimates, jointly left out group by group."""
+    groups = {name: len(values) for estimate in estimates for name, values in estimate.without.items()}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        without = {
+            name: function(*(e.without.get(name, np.full(size, e.value)) for e in estimates))
+            for name, size in groups.items()
+        }
+        return Estimate(float(function(*(np.float64(e.value) for e in estimates))), without)
+
+
+def standard_error(estimate: Estimate) -> float:
+    """Root of Σ_groups (M−1)/M Σ_i (θ₋ᵢ − mean)².  Source: Efron & Stein 1981, extended to independent groups."""
+    variance = sum(
+        (len(left) - 1) / len(left) * np.square(left - left.mean()).sum() for left in estimate.without.values()
+    )
+    return float(np.sqrt(variance))
+
+
+def interval(estimate: Estimate, confidence: float = 0.95) -> tuple[float, float]:
+    """Student interval with one less degree of freedom than the smallest group has members."""
+    freedom = min(len(left) for left in estimate.without.values()) - 1
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom)) * standard_error(estimate)
+    return estimate.value - half, estimate.value + half
+
+
+class Distance(NamedTuple):
+    """An energy distance with what its interval needs.
+
+    energy: the U-statistic.  bias: what the V-statistic, a squared norm, would add to it.
+    noise: the largest variance that the difference of the two mean embeddings has in any direction.
+    """
+
+    energy: Estimate
+    bias: Estimate
+    noise: float
+
+    def over(self, unit: Estimate) -> Distance:
+        """In units of another energy, jointly left out."""
+        divided = (combine(np.divide, part, unit) for part in (self.energy, self.bias))
+        return Distance(*divided, self.noise / unit.value)
+
+
+def embedding_noise(within: Array) -> np.ndarray:
+    """Largest variance, in any direction, of a population's mean embedding under the kernel −d.
+
+    Args:
+        within: `[..., M, M]` distances between its members.
+
+    Returns:
+        `[...]`: top eigenvalue of the doubly centred −d, over M (M − 1).
+    """
+    within = np.asarray(within, np.float64)
+    m = within.shape[-1]
+    centre = np.eye(m) - 1 / m
+    return np.linalg.eigvalsh(-centre @ within @ centre)[..., -1] / (m * (m - 1))
+
+
+def energy_estimate(
+    within_p: Array, between: Array, within_q: Array, p_name: str, q_name: str, noise: float
+) -> Distance:
+    """Energy distance with leave-one-out values from mean-distance matrices with zero diagonals.
+
+    Args:
+        within_p: `[P, P]`.  between: `[P, Q]`.  within_q: `[Q, Q]`.
+        p_name, q_name: the two groups of members.
+        noise: sum of both populations' `embedding_noise`.
+
+    Raises:
+        ValueError: fewer than 3 members on a side.
+    """
+    pp, pq, qq = (np.asarray(m, np.float64) for m in (within_p, between, within_q))
+    p, q = pq.shape
+    if min(p, q) < 3:
+        raise ValueError(f"Expected at least 3 members on each side for an interval, got {p} and {q}.")
+    cross = Estimate(
+        pq.mean(),
+        {p_name: (pq.sum() - pq.sum(1)) / ((p - 1) * q), q_name: (pq.sum() - pq.sum(0)) / (p * (q - 1))},
+    )
+    spread_p, spread_q = within_estimate(pp, p_name), within_estimate(qq, q_name)
+    energy = combine(lambda pq, pp, qq: 2 * pq - pp - qq, cross, spread_p, spread_q)
+    bias = combine(lambda pp, qq: pp / p + qq / q, spread_p, spread_q)
+    return Distance(energy, bias, noise)
+
+
+def within_estimate(within: Array, name: str) -> Estimate:
+    """Mean distance between different members of one population, from `[M, M]`."""
+    within = np.asarray(within, np.float64)
+    m, total = len(within), within.sum()
+    return Estimate(total / (m * (m - 1)), {name: (total - 2 * within.sum(1)) / ((m - 1) * (m - 2))})
+
+
+def energy_interval(distance: Distance, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval for an energy distance, taken on the root of the V-statistic and carried back.
+
+    Near 0 the energy is a squared norm of noise: its estimate is skewed and its jackknife error shrinks together with
+    it, so that a plain ``value ± t · error`` misses a small true distance from below (coverage .80 at worst in the
+    simulation of `tests/test_calibration.py`).  The root of E + bias is a norm, whose error is about constant; that
+    error is kept from vanishing by half the largest directional noise, fading as the distance grows beyond its bias.
+    The result covers 92 % or more everywhere simulated; at and near 0 it is conservative.
+    """
+    energy, bias, noise = distance
+    root = combine(lambda e, b: np.sqrt(np.maximum(e + b, 0.0)), energy, bias)
+    freedom = min(len(left) for left in energy.without.values()) - 1
+    t = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))
+    fading = math.sqrt(min(1.0, max(bias.value, 0.0) / max(root.value**2, 1e-30)))
+    variance = max(standard_error(root) ** 2, 0.5 * noise * fading)
+    shift = min(variance, bias.value) - bias.value
+    low = max(root.value - t * math.sqrt(variance), 0.0) ** 2 + shift
+    return min(low, energy.value), (root.value + t * math.sqrt(variance)) ** 2 + shift
+
+
+def mean_estimate(values: Array, name: str) -> Estimate:
+    """Mean over members of `[M]` values."""
+    values = np.asarray(values, np.float64)
+    return Estimate(float(values.mean()), {name: (values.sum() - values) / (len(values) - 1)})
+
+
+def signed_root(value: float) -> float:
+    """√ that keeps the sign: energy is a squared metric whose estimate may fall below 0."""
+    return float(np.sign(value) * np.sqrt(abs(value)))

@@ -1,0 +1,120 @@
+"""Running one function for many members: loop, `lax.map` or `vmap`, spread over all local devices.
+
+A plan changes speed and the last bits, never the distribution:
+
+* "map": each device loops over its members; bit-equal to "solo", memory does not grow with members.  Default on CPU.
+* "vmap": each device runs its members as one batched program; differs from "solo" by a few ulp a step.  Default on
+  GPU and TPU.
+* "solo": one member at a time on one device.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from unlearnax import checks
+from unlearnax.types import Key
+
+PLANS = ("auto", "map", "vmap", "solo")
+
+MemberFn = Callable[[Any, Any], Any]
+
+
+def resolve_plan(plan: str) -> str:
+    """The plan that "auto" stands for on this backend; raises ValueError on an unknown one."""
+    checks.one_of("plan", plan, PLANS)
+    if plan != "auto":
+        return plan
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
+def member_keys(seed: int, stream: int, members: range) -> Key:
+    """Keys `[M]` of members: ``fold_in(fold_in(key(seed), stream), i)``, so that a member depends on its number only."""
+    root = jax.random.fold_in(jax.random.key(seed), np.uint32(stream))
+    return jax.vmap(lambda i: jax.random.fold_in(root, i))(jnp.asarray(members, jnp.uint32))
+
+
+@functools.cache
+def _mesh() -> jax.sharding.Mesh:
+    return jax.make_mesh((jax.local_device_count(),), ("members",), axis_types=(AxisType.Auto,))
+
+
+@functools.cache
+def _jitted(fn: MemberFn, plan: str) -> Callable[..., Any]:
+    if plan == "solo":
+        return jax.jit(fn)
+
+    def many(members: PyTree, shared: PyTree) -> PyTree:
+        if plan == "vmap":
+            return jax.vmap(fn, in_axes=(0, None))(members, shared)
+        return jax.lax.map(lambda member: fn(member, shared), members)
+
+    along, everywhere = PartitionSpec("members"), PartitionSpec()
+    return jax.jit(
+        jax.shard_map(many, mesh=_mesh(), in_specs=(along, everywhere), out_specs=along, check_vma=False),
+    )
+
+
+_compiled: dict[Any, Any] = {}
+
+
+class Prepared:
+    """A member function compiled for given arguments: call it as often as needed; compiling is over when it exists."""
+
+    def __init__(self, fn: MemberFn, members: PyTree, shared: PyTree, plan: str) -> None:
+        """Compiles `fn(member, shared)` for the shapes at hand, or finds it compiled.
+
+        fn: a stable object (a cached factory's product): programs are cached by it.
+        members: a tree of arrays with leading axis `[M]`.  shared: a tree passed to every member unchanged.
+        """
+        self._plan = resolve_plan(plan)
+        self._count = jax.tree.leaves(members)[0].shape[0]
+        first = jax.tree.map(lambda a: a[0], members) if self._plan == "solo" else self._place(members)
+        shared = self.place_shared(shared)
+        avals = jax.tree.map(lambda a: jax.typeof(a), (first, shared))
+        leaves, structure = jax.tree.flatten(avals)
+        cache_key = (fn, self._plan, structure, tuple(leaves))
+        if cache_key not in _compiled:
+            _compiled[cache_key] = _jitted(fn, self._plan).lower(first, shared).compile()
+        self._program = _compiled[cache_key]
+
+    def _place(self, members: PyTree) -> PyTree:
+        """Pads the member axis to a multiple of the devices (repeating the last) and spreads it over them."""
+        devices = _mesh().size
+        padding = math.ceil(self._count / devices) * devices - self._count
+
+        def place(a: Any) -> jax.Array:
+            a = jnp.asarray(a)
+            a = jnp.concatenate([a, jnp.repeat(a[-1:], padding, axis=0)]) if padding else a
+            return jax.device_put(a, NamedSharding(_mesh(), PartitionSpec("members")))
+
+        return jax.tree.map(place, members)
+
+    def place_shared(self, shared: PyTree) -> PyTree:
+        """Puts shared arguments where the program wants them; free for arrays that are already there."""
+        if self._plan == "solo":
+            return jax.tree.map(jnp.asarray, shared)
+        return jax.device_put(jax.tree.map(jnp.asarray, shared), NamedSharding(_mesh(), PartitionSpec()))
+
+    def __call__(self, members: PyTree, shared: PyTree) -> PyTree:
+        """Runs every member and waits for the result, a tree with leading axis `[M]`."""
+        shared = self.place_shared(shared)
+        if self._plan == "solo":
+            each = [self._program(jax.tree.map(lambda a, i=i: a[i], members), shared) for i in range(self._count)]
+            return jax.block_until_ready(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
+        out = self._program(self._place(members), shared)
+        return jax.block_until_ready(jax.tree.map(lambda a: a[: self._count], out))
+
+
+def run_members(fn: MemberFn, members: PyTree, shared: PyTree, plan: str = "auto") -> PyTree:
+    """Compiles if need be and runs ``fn(member, shared)`` for every member of a `[M, ...]` tree."""
+    return Prepared(fn, members, shared, plan)(members, shared)

@@ -1,0 +1,163 @@
+"""Energy distance between two populations, averaged over the examples of a slice.
+
+For member sets P and Q with d(i, j) a mean over the slice,
+
+    E = 2 mean d(P, Q) − mean_{i≠j} d(P, P) − mean_{i≠j} d(Q, Q),
+
+a U-statistic: its expectation is exactly 0 for equal populations, so estimates may come out slightly negative.  Source:
+Székely & Rizzo, "Energy statistics", J. Stat. Plan. Inference 143 (2013), eq. 2 and 6.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unlearnax import checks
+from unlearnax.types import Array
+
+FORMS = ("margin", "output")
+CLIP = 15.0  # margins beyond ±15 (probabilities within 3e-7 of 0 or 1) differ by rounding more than by meaning
+
+
+@jax.jit
+def margins(logits: Array, labels: Array) -> jax.Array:
+    """Logit-scaled confidence of the label, z_y − logsumexp_{j≠y} z_j.
+
+    Args:
+        logits: `[..., N, C]`.  labels: `[N]` integers in [0, C).
+
+    Returns:
+        `[..., N]` float32; ±inf only where logits are infinite.
+
+    Source: Carlini et al., "Membership inference attacks from first principles", 2022, arXiv 2112.03570, eq. 5.
+    """
+    logits = jnp.asarray(logits, jnp.float32)
+    labels = jnp.asarray(labels)
+    chex.assert_equal_shape_suffix([logits[..., 0], jnp.broadcast_to(labels, logits.shape[:-1])], 1)
+    own = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    others = jax.nn.logsumexp(jnp.where(own, -jnp.inf, logits), axis=-1)
+    return jnp.take_along_axis(logits, jnp.broadcast_to(labels, logits.shape[:-1])[..., None], -1)[..., 0] - others
+
+
+def represent(logits: Array, labels: Array, form: str) -> jax.Array:
+    """What the distance compares, `[M, N, K]`: clipped margins (K = 1) or half the softmax outputs (K = C).
+
+    With it the distance of two members on one example is the L1 norm of a difference in both forms: |m_i − m_j|, or
+    the total variation ½ Σ_c |p_ic − p_jc|.
+    """
+    checks.one_of("form", form, FORMS)
+    if form == "margin":
+        return jnp.clip(margins(logits, labels), -CLIP, CLIP)[..., None]
+    return jax.nn.softmax(jnp.asarray(logits, jnp.float32), axis=-1) / 2
+
+
+@jax.jit
+def pairwise(a: Array, b: Array, weights: Array) -> jax.Array:
+    """Weighted mean distances between all members of two sets.
+
+    Args:
+        a: `[Ma, N, K]` and b: `[Mb, N, K]` from `represent`.
+        weights: `[S, N]`, one row a slice, each summing to 1.
+
+    Returns:
+        `[S, Ma, Mb]` float32.
+    """
+    a, b, weights = jnp.asarray(a), jnp.asarray(b), jnp.asarray(weights)
+
+    def row(member: jax.Array) -> jax.Array:
+        return jnp.abs(member - b).sum(-1) @ weights.T  # [Mb, S]
+
+    return jnp.moveaxis(jax.lax.map(row, a), -1, 0)
+
+
+def energy_from_distances(within_p: Array, between: Array, within_q: Array) -> np.ndarray:
+    """E from mean-distance matrices `[..., P, P]`, `[..., P, Q]`, `[..., Q, Q]` with zero diagonals.
+
+    Raises:
+        ValueError: fewer than two members on a side.
+    """
+    within_p, between, within_q = (np.asarray(m, np.float64) for m in (within_p, between, within_q))
+    p, q = between.shape[-2:]
+    if p < 2 or q < 2:
+        raise ValueError(f"Expected at least 2 members on each side, got {p} and {q}.")
+    over = (-2, -1)
+    return (
+        2 * between.mean(over) - within_p.sum(over) / (p * (p - 1)) - within_q.sum(over) / (q * (q - 1))
+    )  # fmt: skip
+
+
+def energy(candidate: Array, oracle: Array, *, labels: Array | None = None, form: str = "margin") -> float:
+    """Energy distance of two populations averaged over all examples given.
+
+    Args:
+        candidate, oracle: margins `[M, N]`, or logits `[M, N, C]`; the member counts may differ.
+        labels: `[N]`, needed for the margin form from logits.
+        form: "margin" or "output" (the latter from logits).
+
+    Returns:
+        E, unbiased, 0 in expectation for equal populations.
+
+    Raises:
+        ValueError: shapes that do not fit the form, or fewer than two members.
+    """
+    checks.one_of("form", form, FORMS)
+    candidate, oracle = jnp.asarray(candidate, jnp.float32), jnp.asarray(oracle, jnp.float32)
+    if candidate.ndim == 2 and form == "margin":
+        p, q = (jnp.clip(m, -CLIP, CLIP)[..., None] for m in (candidate, oracle))
+    elif candidate.ndim == 3 and (form == "output" or labels is not None):
+        p, q = (
+            represent(m, np.zeros(m.shape[1], int) if labels is None else labels, form) for m in (candidate, oracle)
+        )
+    else:
+        raise ValueError(f"Expected candidate of shape {candidate.shape} to suit form={form!r}: margins [M, N], or "
+                         "logits [M, N, C] with labels for the margin form.")  # fmt: skip
+    weights = np.full((1, candidate.shape[1]), 1 / candidate.shape[1], np.float32)
+    parts = (pairwise(a, b, weights)[0] for a, b in ((p, p), (p, q), (q, q)))
+    return float(energy_from_distances(*parts))
+
+
+@functools.partial(jax.jit, static_argnames=("p", "q", "count"))
+def permuted_energies(key: jax.Array, distances: Array, *, p: int, q: int, count: int) -> jax.Array:
+    """Null distribution of E: `count` random splits of pooled members into disjoint sets of sizes p and q.
+
+    Args:
+        distances: `[S, L, L]` between all pooled members, zero diagonals, L ≥ p + q; the same splits serve all slices.
+
+    Returns:
+        `[S, count]`.
+    """
+    distances = jnp.asarray(distances)
+    pooled = distances.shape[-1]
+    ranks = jnp.argsort(jax.random.uniform(key, (count, pooled)), axis=1)
+    in_p = (ranks < p).astype(jnp.float32)
+    in_q = ((ranks >= p) & (ranks < p + q)).astype(jnp.float32)
+
+    def one_slice(d: jax.Array) -> jax.Array:
+        to_p = in_p @ d
+        pp, pq = (to_p * in_p).sum(1), (to_p * in_q).sum(1)
+        if p + q == pooled:
+            qq = d.sum() - pp - 2 * pq
+        else:
+            qq = ((in_q @ d) * in_q).sum(1)
+        return 2 * pq / (p * q) - pp / (p * (p - 1)) - qq / (q * (q - 1))
+
+    return jax.lax.map(one_slice, distances)
+
+
+def p_values(observed: Array, null: Array) -> np.ndarray:
+    """Share of the null at or above the observed value, the observed one counted in.
+
+    Args:
+        observed: `[S]`.  null: `[S, count]`.
+
+    Returns:
+        `[S]`, at least 1/(count + 1).
+    """
+    observed, null = np.asarray(observed, np.float64)[:, None], np.asarray(null, np.float64)
+    tolerance = 1e-6 * np.abs(null).max(axis=1, keepdims=True)  # float32 sums of the identical split may differ so much
+    return ((null >= observed - tolerance).sum(1) + 1) / (null.shape[1] + 1)

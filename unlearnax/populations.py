@@ -1,0 +1,256 @@
+"""Populations: many members of one recipe in one world, trained in segments, kept in the store, grown in chunks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unlearnax import batching, checks, training
+from unlearnax.digests import digest, stable_hash
+from unlearnax.members import Prepared, member_keys, resolve_plan, run_members
+from unlearnax.recipes import Recipe
+from unlearnax.store import Store
+from unlearnax.types import Array, Model, TrainState, World
+
+# Part of every population's digest: raise it when a change to training moves the numbers.
+TRAINING_VERSION = 1
+
+# Wall seconds aimed at for one segment, and between checkpoints of an unfinished population.
+SEGMENT_SECONDS = 2.0
+CHECKPOINT_SECONDS = 30.0
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Population:
+    """M trained members.
+
+    states: stacked, leading axis `[M]`.  loss: training loss over the last segment, `[M]`.
+    seconds: wall seconds of training per member, compilation apart (as measured when it was trained).
+    plan: how members ran.  digest: identity of the population, whatever its size.
+    """
+
+    states: TrainState
+    loss: np.ndarray
+    seconds: float
+    plan: str
+    digest: str
+
+
+def world_digest(world: World) -> str:
+    """Digest of what exists in the world: its rows' contents in order, not the rows it leaves out."""
+    index = np.asarray(world.index)
+    return digest(np.asarray(world.x)[index], np.asarray(world.y)[index])
+
+
+def check_world(world: World, recipe: Recipe) -> None:
+    """Raises ValueError where a world cannot be trained on."""
+    index = np.asarray(world.index)
+    if index.ndim != 1 or len(index) == 0:
+        raise ValueError(f"Expected world.index of shape {index.shape} to be a non-empty list of rows.")
+    if index.min() < 0 or index.max() >= len(world.x):
+        raise ValueError(f"Expected world.index in [0, {len(world.x)}), got {index.min()} to {index.max()}.")
+    if recipe.batch_size > len(index):
+        raise ValueError(f"Expected batch_size={recipe.batch_size} to be at most the world's {len(index)} examples.")
+
+
+@functools.cache
+def _segment_fn(recipe: Recipe, model: Model) -> Callable:
+    segment = training.make_training(recipe, model).segment
+
+    def one(member, shared):
+        (key, state), (x, y, rows, passes) = member, shared
+        return segment(key, state, x, y, rows, passes)
+
+    return one
+
+
+@functools.cache
+def _init_fn(recipe: Recipe, model: Model) -> Callable:
+    return lambda key, _: training.make_training(recipe, model).init(key)
+
+
+def fit(
+    model: Model,
+    recipe: Recipe,
+    world: World,
+    members: int,
+    *,
+    seed: int = 0,
+    role: str = "member",
+    stream: int | None = None,
+    plan: str = "auto",
+    capacity: int | None = None,
+    store: Store | None = None,
+    progress: Progress | None = None,
+    check_finite: bool = True,
+) -> Population:
+    """Trains `members` models of one recipe in one world, or takes from the store what is there and trains the rest.
+
+    Args:
+        model: from `models.build`.  recipe: how one member trains.  world: the data that exist.
+        seed, role: member i's key is ``fold_in(fold_in(key(seed), hash(role, world)), i)``, so that growing keeps the
+            first members and no two roles or worlds share a seed.
+        stream: replaces that hash; for tests that need the same key in two worlds.
+        plan: see `members`.
+        capacity: row slots compiled for (default the world's size); worlds padded to one capacity share a program.
+        store: where populations are kept; None trains afresh.
+        progress: called as ``progress(label, passes done, passes in all)`` between segments.
+        check_finite: raise when a member diverges.
+
+    Raises:
+        ValueError: an empty world, rows out of range, a batch larger than the world.
+        FloatingPointError: a member's loss is not finite.
+    """
+    checks.at_least_one("members", members)
+    check_world(world, recipe)
+    plan = resolve_plan(plan)
+    contents = world_digest(world)
+    if stream is None:
+        stream = stable_hash("member", role, contents)
+    identity = digest(TRAINING_VERSION, recipe.to_json(), model.name, contents, stream, seed)
+    template = jax.eval_shape(
+        lambda: jax.vmap(lambda k: training.finish(training.make_training(recipe, model).init(k)))(
+            member_keys(seed, stream, range(1))
+        )
+    )
+    parts: list[tuple[TrainState, np.ndarray]] = []
+    have, seconds = 0, 0.0
+    for held in store.member_ranges(identity) if store else ():
+        if held.start != have or have >= members:
+            continue
+        like = jax.tree.map(lambda a, n=len(held): jax.ShapeDtypeStruct((n, *a.shape[1:]), a.dtype), template)
+        like = (like, jax.ShapeDtypeStruct((len(held),), np.float32))
+        found = store.load(identity, f"members-{held.start}-{held.stop}", like) if store else None
+        if found is not None:
+            (states, loss), about = found
+            parts.append((states, np.asarray(loss)))
+            have, seconds = held.stop, float(about["seconds"])
+    if have < members:
+        missing = range(have, members)
+        keys = member_keys(seed, stream, missing)
+        name = f"members-{missing.start}-{missing.stop}"
+        partial = _Partial(store, identity, name) if store else None
+        states, loss, seconds = _train(model, recipe, world, keys, plan, capacity, role, partial, progress)
+        bad = np.flatnonzero(~np.isfinite(loss))
+        if check_finite and len(bad):
+            raise FloatingPointError(
+                f"Expected finite losses; members {list(bad[:5] + have)} of {role} diverged at "
+                f"learning_rate={recipe.learning_rate}."
+            )
+        if store:
+            about = {
+                "seconds": seconds, "plan": plan, "recipe": recipe.to_json(), "role": role, "seed": seed,
+                "stream": stream, "world": contents, "backend": jax.default_backend(), "jax": jax.__version__,
+            }  # fmt: skip
+            store.save(identity, name, (states, loss), about)
+        if partial:
+            partial.clear()
+        parts.append((states, loss))
+    states, loss = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:members], *parts)
+    return Population(states, np.asarray(loss), seconds, plan, identity)
+
+
+class _Partial:
+    """Checkpoints of an unfinished chunk: written between segments, at most one kept."""
+
+    def __init__(self, store: Store, identity: str, name: str) -> None:
+        self.store, self.identity, self.name = store, identity, name
+        self.written = time.monotonic()
+
+    def _entries(self) -> list[Path]:
+        return list((self.store.folder / self.identity).glob(f"partial-{self.name}-*[0-9]"))
+
+    def load(self, like: TrainState) -> tuple[TrainState, int] | None:
+        for entry in self._entries():
+            found = self.store.load(self.identity, entry.name, like)
+            if found is not None:
+                return found[0], found[1]["done"]
+        return None
+
+    def save(self, state: TrainState, done: int) -> None:
+        if time.monotonic() - self.written >= CHECKPOINT_SECONDS:
+            before = self._entries()
+            self.store.save(self.identity, f"partial-{self.name}-{done}", state, {"done": done})
+            for entry in before:
+                shutil.rmtree(entry)
+            self.written = time.monotonic()
+
+    def clear(self) -> None:
+        for entry in self._entries():
+            shutil.rmtree(entry)
+
+
+def _train(
+    model: Model,
+    recipe: Recipe,
+    world: World,
+    keys: jax.Array,
+    plan: str,
+    capacity: int | None,
+    role: str,
+    partial: _Partial | None,
+    progress: Progress | None,
+) -> tuple[TrainState, np.ndarray, float]:
+    """Trains one chunk in segments; returns states, losses `[M]` and wall seconds per member without compilation."""
+    rows = batching.subset(np.asarray(world.index), capacity)
+    total = recipe.num_passes(len(world.index))
+    state = run_members(_init_fn(recipe, model), keys, (), plan)
+    bound = lambda first, last: (np.int32(first), np.int32(last))  # noqa: E731
+    shared = (world.x, world.y, rows, bound(0, 0))
+    prepared = Prepared(_segment_fn(recipe, model), (keys, state), shared, plan)
+    data = prepared.place_shared(shared[:3])
+    done, length, seconds, passes_run = 0, 1, 0.0, 0
+    if partial and (resumed := partial.load(state)):
+        state, done = resumed
+    loss = np.zeros(len(keys), np.float32)
+    while done < total:
+        stop = min(done + length, total)
+        start = time.perf_counter()
+        state, info = prepared((keys, state), (*data, bound(done, stop)))
+        took = time.perf_counter() - start
+        seconds, passes_run, loss = seconds + took, passes_run + stop - done, np.asarray(info.loss)
+        length = max(1, int((stop - done) * SEGMENT_SECONDS / max(took, 1e-4)))
+        done = stop
+        if progress:
+            progress(role, done, total)
+        if not np.isfinite(loss).all():
+            break  # the caller reports which members; training on would only waste time
+        if partial and done < total:
+            partial.save(state, done)
+    return training.finish(state), loss, seconds * total / max(passes_run, 1) / len(keys)
+
+
+@functools.cache
+def _predict_fn(model: Model, chunk: int) -> Callable:
+    def one(state: TrainState, x: Array) -> jax.Array:
+        chunks = x.reshape(-1, chunk, *x.shape[1:])
+        logits = jax.lax.map(
+            lambda part: model.apply(state.params, state.model_state, part, train=False, key=None)[0], chunks
+        )
+        return logits.reshape(-1, logits.shape[-1])
+
+    return one
+
+
+def predict(model: Model, states: TrainState, x: Array, *, plan: str = "auto", chunk: int = 512) -> np.ndarray:
+    """Logits of every member on raw inputs `x` `[N, ...]`.
+
+    Returns:
+        `[M, N, C]` float32 on the host.
+    """
+    x = np.asarray(x)
+    chunk = min(chunk, len(x))
+    padding = -len(x) % chunk
+    padded = np.concatenate([x, np.repeat(x[-1:], padding, axis=0)]) if padding else x
+    logits = run_members(_predict_fn(model, chunk), states, padded, plan)
+    return np.asarray(logits)[:, : len(x)].astype(np.float32)

@@ -1,0 +1,159 @@
+"""Result rows with provenance: one SQLite file a run, and the same rows as CSV.
+
+Everything the report shows is read from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+FILE = "results.sqlite"
+
+
+@dataclasses.dataclass(frozen=True)
+class ProblemRow:
+    """One problem of a run.
+
+    counts: sizes of forget set, concept, retained rows (D∖F) and test.  rate: |S|/|F|.
+    scale: what one unit of distance is: "oracle to oracle", "original to oracle" (the oracles coincide), or
+        "uninformed to oracle" (the original is at the oracle too).
+    nothing_to_untrain: the original itself reaches the untraining oracle.
+    """
+
+    problem: str
+    rate: float
+    seed: int
+    digest: str
+    forget: int
+    concept: int
+    retain: int
+    test: int
+    scale: str
+    nothing_to_untrain: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One number.
+
+    kind: "original", "algorithm" or "control".  goal: the algorithm's declared goal, "" for others.
+    metric: "distance/margin" and "distance/output" (scaled, root; 0 at the oracle), "energy/margin" and "energy/output"
+        (as measured, with floor and p-values), "accuracy" (share in [0, 1]), "cost/share" (of one retrain's wall time),
+        "cost/seconds" (per member), "cost/examples" (passed forward and backward per member).
+    oracle: the oracle compared with, "" where none is.  slice: a slice's name, or "concept" for all concept slices
+        pooled by example, "" where none.
+    low, high: 95 % interval over members.  floor: null 95th percentile.  p, p_adjusted: permutation p-value, raw and
+        Holm-adjusted over the problem.  None where not defined.
+    """
+
+    problem: str
+    candidate: str
+    kind: str
+    goal: str
+    metric: str
+    oracle: str
+    slice: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    floor: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class VerdictRow:
+    """What one candidate of one problem turned out to do.
+
+    verdict: "reaches untraining", "reaches unlearning", "reaches both (oracles coincide)", "closer to untraining",
+        "closer to unlearning", "does not reach ..." (one goal only, or the oracles coincide),
+        "damages the model", "inconclusive".
+    detail: one sentence with the numbers that decided.  margin: the declared share of the scale.
+    members: members the verdict rests on.  members_needed: estimate of how many would settle an inconclusive one.
+    diverged: members whose outputs are not finite.
+    """
+
+    problem: str
+    candidate: str
+    kind: str
+    goal: str
+    verdict: str
+    detail: str
+    margin: float
+    members: int
+    members_needed: int | None
+    diverged: int
+    hyperparameters: str
+
+
+TABLES: dict[str, type] = {"problems": ProblemRow, "rows": Row, "verdicts": VerdictRow}
+SQL_TYPES = {"str": "TEXT", "float": "REAL", "int": "INTEGER", "bool": "INTEGER"}
+
+
+@contextlib.contextmanager
+def _open(folder: Path | str) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(Path(folder) / FILE)
+    try:
+        with connection:  # one transaction
+            yield connection
+    finally:
+        connection.close()
+
+
+def _columns(row_type: type) -> list[tuple[str, str]]:
+    return [(f.name, SQL_TYPES[str(f.type).split(" | ")[0]]) for f in dataclasses.fields(row_type)]
+
+
+def write(folder: Path | str, records: Iterable[Any], provenance: dict[str, Any]) -> None:
+    """Writes a run's records (of the types in `TABLES`) and provenance, replacing what the folder held, and results.csv.
+
+    provenance: JSON-able facts of the run by name.
+    """
+    records = list(records)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _open(folder) as db:
+        for name, row_type in TABLES.items():
+            columns = _columns(row_type)
+            db.execute(f"DROP TABLE IF EXISTS {name}")
+            db.execute(f"CREATE TABLE {name} ({', '.join(f'{column} {sql}' for column, sql in columns)})")
+            found = [dataclasses.astuple(record) for record in records if type(record) is row_type]
+            db.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", found)
+        db.execute("DROP TABLE IF EXISTS provenance")
+        db.execute("CREATE TABLE provenance (name TEXT PRIMARY KEY, value TEXT)")
+        db.executemany("INSERT INTO provenance VALUES (?, ?)", [(k, json.dumps(v)) for k, v in provenance.items()])
+    with (folder / "results.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([name for name, _ in _columns(Row)])
+        writer.writerows(dataclasses.astuple(record) for record in records if type(record) is Row)
+
+
+def read(folder: Path | str, row_type: type) -> list[Any]:
+    """All records of one type, in the order written.
+
+    Raises:
+        FileNotFoundError: the folder holds no results.
+    """
+    folder = Path(folder)
+    if not (folder / FILE).exists():
+        raise FileNotFoundError(f"Expected {folder} to be a run's folder: it holds no {FILE}.")
+    table = next(name for name, known in TABLES.items() if known is row_type)
+    booleans = [f.name for f in dataclasses.fields(row_type) if f.type == "bool"]
+    with _open(folder) as db:
+        names = [name for name, _ in _columns(row_type)]
+        found = db.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY rowid").fetchall()
+    rows = [dict(zip(names, values, strict=True)) for values in found]
+    return [row_type(**row | {name: bool(row[name]) for name in booleans}) for row in rows]
+
+
+def read_provenance(folder: Path | str) -> dict[str, Any]:
+    """Facts of the run by name."""
+    with _open(folder) as db:
+        return {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM provenance")}

@@ -1,0 +1,355 @@
+"""Scorecard: distances of candidate populations to every oracle, with floors, intervals, p-values and verdicts.
+
+Members are the unit of resampling throughout.  The estimand is M originals × 1 run each: member i of a candidate comes
+from member i of the originals, references and controls of an oracle are trained with seeds of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from unlearnax import checks
+from unlearnax.evaluation import POOLED, Layout, accuracies
+from unlearnax.jackknife import (
+    Distance,
+    Estimate,
+    combine,
+    embedding_noise,
+    energy_estimate,
+    energy_interval,
+    interval,
+    mean_estimate,
+    signed_root,
+    within_estimate,
+)
+from unlearnax.metrics.energy import FORMS, p_values, pairwise, permuted_energies, represent
+from unlearnax.results import Row, VerdictRow
+from unlearnax.types import Array
+from unlearnax.verdicts import Bound, Outcome, decide, reaches
+
+PERMUTATIONS_PER_TEST = 40  # with Holm over K tests the smallest adjusted p-value is K / (40 K) = .025
+MIN_PERMUTATIONS = 1999
+FLOOR_PERMUTATIONS = 1999
+
+# (form, slice, oracle) -> energy distance in units of the scale's energy
+Squared = dict[tuple[str, str, str], Distance]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OracleLogits:
+    """Two disjoint-seed populations of one oracle, `[M, U, C]` each, and the goal it stands for.
+
+    reference: what candidates are compared with.  control: held out; it poses as a candidate and gives the floor.
+    """
+
+    reference: Array
+    control: Array
+    goal: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CandidateLogits:
+    """A population to be scored, `[M, U, C]`.
+
+    kind: "original", "algorithm" or "control".  goal: its declared goal.  paired: member i came from original i.
+    """
+
+    logits: Array
+    kind: str
+    goal: str = ""
+    paired: bool = True
+    hyperparameters: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Population:
+    """name: jackknife group.  points: form -> `[M, N, K]`.  within: form -> `[S, M, M]` distances.
+    noise: form -> `[S]`, see `jackknife.embedding_noise`.
+    """
+
+    name: str
+    points: dict[str, Array]
+    within: dict[str, np.ndarray]
+    noise: dict[str, np.ndarray]
+
+    @property
+    def members(self) -> int:
+        return self.points["margin"].shape[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Scale:
+    """What one unit is: label for readers; (form, slice, oracle) -> energy estimate."""
+
+    label: str
+    unit: dict[tuple[str, str, str], Estimate]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scorecard:
+    """Everything known about the candidates of one problem.
+
+    scale: what one unit of distance is.  nothing_to_untrain: the originals reach the untraining oracle.
+    rows, verdicts: see `results`.
+    """
+
+    scale: str
+    nothing_to_untrain: bool
+    rows: list[Row]
+    verdicts: list[VerdictRow]
+
+
+def _population(name: str, logits: Array, layout: Layout) -> _Population:
+    logits = np.asarray(logits)[:, layout.rows]
+    points = {form: represent(logits, layout.labels, form) for form in FORMS}
+    within = {form: np.asarray(pairwise(p, p, layout.weights)) for form, p in points.items()}
+    return _Population(name, points, within, {form: embedding_noise(d) for form, d in within.items()})
+
+
+def _between(p: _Population, q: _Population, form: str, layout: Layout) -> np.ndarray:
+    return np.asarray(pairwise(p.points[form], q.points[form], layout.weights))
+
+
+def _distances(p: _Population, q: _Population, form: str, between: np.ndarray, layout: Layout) -> dict[str, Distance]:
+    noise = p.noise[form] + q.noise[form]
+    parts = zip(layout.slices, p.within[form], between, q.within[form], noise, strict=True)
+    return {name: energy_estimate(pp, pq, qq, p.name, q.name, float(top)) for name, pp, pq, qq, top in parts}
+
+
+def _pooled(p: _Population, q: _Population, form: str, layout: Layout) -> Distance:
+    return _distances(p, q, form, _between(p, q, form, layout), layout)[POOLED]
+
+
+def _uninformed(reference: _Population, form: str, layout: Layout, classes: int) -> dict[str, Estimate]:
+    """Energy between an oracle and a model that gives every class the same probability: the scale of damage."""
+    flat = represent(np.zeros((1, len(layout.rows), classes), np.float32), layout.labels, form)
+    to_flat = np.asarray(pairwise(reference.points[form], flat, layout.weights), np.float64)[:, :, 0]
+    parts = zip(layout.slices, to_flat, reference.within[form], strict=True)
+    return {
+        name: combine(
+            lambda away, spread: 2 * away - spread,
+            mean_estimate(away, reference.name),
+            within_estimate(within, reference.name),
+        )
+        for name, away, within in parts
+    }
+
+
+def _check(oracles: dict[str, OracleLogits], candidates: dict[str, CandidateLogits], layout: Layout) -> None:
+    shapes = {f"oracle {name}": o.reference.shape for name, o in oracles.items()}
+    shapes |= {f"held-out {name}": o.control.shape for name, o in oracles.items()}
+    shapes |= {f"candidate {name}": c.logits.shape for name, c in candidates.items()}
+    if not oracles or not candidates:
+        raise ValueError(f"Expected at least one oracle and one candidate, got {list(oracles)} and {list(candidates)}.")
+    columns, classes = next(iter(shapes.values()))[-2:]
+    for name, shape in shapes.items():
+        if len(shape) != 3 or shape[1:] != (columns, classes):
+            raise ValueError(f"Expected logits of {name}, {shape}, to have shape [M, {columns}, {classes}].")
+        if shape[0] < 3:
+            raise ValueError(f"Expected at least 3 members for an interval, {name} has {shape[0]}.")
+    if layout.rows.max() >= columns:
+        raise ValueError(f"Expected slice rows in [0, {columns}), got {layout.rows.max()}.")
+    if layout.labels.min() < 0 or layout.labels.max() >= classes:
+        raise ValueError(f"Expected labels in [0, {classes}), got {layout.labels.min()} to {layout.labels.max()}.")
+    for name, oracle in oracles.items():
+        if not (np.isfinite(oracle.reference).all() and np.isfinite(oracle.control).all()):
+            raise ValueError(f"Expected finite logits of oracle {name}.")
+
+
+def score(
+    problem: str,
+    layout: Layout,
+    oracles: dict[str, OracleLogits],
+    candidates: dict[str, CandidateLogits],
+    *,
+    coincide: bool = False,
+    margin: float = 0.1,
+    seed: int = 0,
+) -> Scorecard:
+    """Scores candidates against oracles on every slice, in both forms.
+
+    Args:
+        problem: name for the rows.
+        layout: the slices, over the logits' columns.
+        oracles: name -> reference and held-out logits; the held-out ones are added to the candidates as controls.
+        candidates: name -> logits; "do_nothing" holds the originals and is needed where the oracles coincide.
+        coincide: the untraining and unlearning oracles describe one world; the unit is then original to oracle.
+        margin: share of the root scale below which every interval must end to "reach" an oracle, in (0, 1).
+        seed: of the permutations.
+
+    Raises:
+        ValueError: shapes that disagree, labels or rows out of range, fewer than 3 members, non-finite oracles.
+    """
+    checks.in_range("margin", margin, 0, 1, open_low=True, open_high=True)
+    _check(oracles, candidates, layout)
+    controls = {
+        f"held-out {name}": CandidateLogits(oracle.control, "control", paired=False) for name, oracle in oracles.items()
+    }
+    candidates = candidates | controls
+    references = {name: _population(f"oracle {name}", o.reference, layout) for name, o in oracles.items()}
+    goals = {name: oracle.goal for name, oracle in oracles.items()}
+    scale = _scale(layout, references, goals, candidates, coincide)
+    tests = len(candidates) * len(oracles) * len(layout.slices) * len(FORMS)
+    permutations = max(MIN_PERMUTATIONS, PERMUTATIONS_PER_TEST * tests)
+    key_null, key_floor = jax.random.split(jax.random.key(seed))
+    floors = _floors(key_floor, references, oracles, layout)
+
+    rows: list[Row] = []
+    verdicts: list[VerdictRow] = []
+    squared: dict[str, Squared] = {}
+    reaches_untraining = False
+    for name, candidate in candidates.items():
+        logits = np.asarray(candidate.logits)
+        alive = np.isfinite(logits).all((1, 2))
+        if alive.sum() < 3:
+            outcome = Outcome("damages the model", f"{(~alive).sum()} of {len(alive)} members are not finite", None)
+        else:
+            group = "originals" if candidate.paired and alive.all() else name
+            population = _population(group, logits[alive], layout)
+            squared[name] = {}
+            for oracle, reference in references.items():
+                for form in FORMS:
+                    between = _between(population, reference, form, layout)
+                    raw = _distances(population, reference, form, between, layout)
+                    null = _null(key_null, population, reference, between, form, permutations)
+                    pvalues = p_values(np.array([d.energy.value for d in raw.values()]), null)
+                    for (part, distance), p in zip(raw.items(), pvalues, strict=True):
+                        squared[name][form, part, oracle] = distance.over(scale.unit[form, part, oracle])
+                        low, high = energy_interval(distance)
+                        floor = floors[form, part, oracle]
+                        rows.append(Row(problem, name, candidate.kind, candidate.goal, f"energy/{form}", oracle, part,
+                                        distance.energy.value, low, high, floor, float(p)))  # fmt: skip
+            bounds = _bounds(squared[name], layout)
+            outcome = decide(
+                {oracle: [b for _, b in bounds[oracle]] for oracle in oracles},
+                goals,
+                None if coincide else _closer(squared[name], goals),
+                {o: [b for form, b in bounds[o] if form == "output" and b.name.split("/")[0] in layout.damage]
+                 for o in oracles} if layout.damage else {},
+                share=margin, members=len(alive), diverged=int((~alive).sum()), coincide=coincide,
+            )  # fmt: skip
+            if candidate.kind == "original":
+                untraining = [oracle for oracle, goal in goals.items() if goal == "untraining"]
+                reaches_untraining = any(reaches([b for _, b in bounds[o]], margin) for o in untraining)
+        rows.extend(_accuracy_rows(problem, name, candidate, layout))
+        verdicts.append(VerdictRow(problem, name, candidate.kind, candidate.goal, outcome.verdict, outcome.detail,
+                                   margin, len(alive), outcome.members_needed, int((~alive).sum()),
+                                   candidate.hyperparameters))  # fmt: skip
+    for name, oracle in oracles.items():
+        rows.extend(_accuracy_rows(problem, f"oracle {name}", CandidateLogits(oracle.reference, "oracle"), layout))
+    rows = _with_holm(rows) + list(_distance_rows(problem, candidates, squared))
+    return Scorecard(scale.label, reaches_untraining, rows, verdicts)
+
+
+def _null(key, p: _Population, q: _Population, between: np.ndarray, form: str, count: int) -> np.ndarray:
+    pooled = np.block([[p.within[form], between], [between.swapaxes(1, 2), q.within[form]]])
+    return np.asarray(permuted_energies(key, pooled, p=p.members, q=q.members, count=count))
+
+
+def _floors(
+    key: jax.Array, references: dict[str, _Population], oracles: dict[str, OracleLogits], layout: Layout
+) -> dict[tuple[str, str, str], float]:
+    """Null 95th percentile of E between disjoint-seed populations of one oracle: (form, slice, oracle) -> E."""
+    floors = {}
+    for name, reference in references.items():
+        control = _population("control", oracles[name].control, layout)
+        for form in FORMS:
+            null = _null(key, control, reference, _between(control, reference, form, layout), form, FLOOR_PERMUTATIONS)
+            for part, values in zip(layout.slices, np.percentile(null, 95, axis=1), strict=True):
+                floors[form, part, name] = float(values)
+    return floors
+
+
+def _scale(
+    layout: Layout,
+    references: dict[str, _Population],
+    goals: dict[str, str],
+    candidates: dict[str, CandidateLogits],
+    coincide: bool,
+) -> _Scale:
+    """The unit of each (form, slice, oracle).
+
+    Concept slices share one unit, so that a candidate's slices compare: the two oracles' distance on all concept slices
+    pooled; where they coincide, or there is one oracle, the originals' distance to the oracle; where that cannot be told
+    from 0 either, the oracle's distance to an uninformed model, which gives every class the same probability.
+    Damage slices each have the distance of the oracle to an uninformed model on that slice.
+    """
+    by_goal = {goal: references[name] for name, goal in goals.items()}
+    first, second = by_goal.get("untraining"), by_goal.get("unlearning")
+    found = next((c for c in candidates.values() if c.kind == "original"), None)
+    originals = None
+    if found is not None and np.isfinite(found.logits).all():
+        originals = _population("originals", found.logits, layout)
+    unit: dict[tuple[str, str, str], Estimate] = {}
+    labels = []
+    for oracle, reference in references.items():
+        for form in FORMS:
+            uninformed = _uninformed(reference, form, layout, reference.points["output"].shape[-1])
+            label, concept = "uninformed to oracle", None
+            if first is not None and second is not None and not coincide:
+                label, concept = "oracle to oracle", _pooled(first, second, form, layout)
+            elif originals is not None:
+                label, concept = "original to oracle", _pooled(originals, reference, form, layout)
+            if concept is None or energy_interval(concept)[0] <= 0:
+                label, concept = "uninformed to oracle", None
+            labels.append(label)
+            for part in layout.slices:
+                whole = uninformed[POOLED] if concept is None else concept.energy
+                unit[form, part, oracle] = uninformed[part] if part in layout.damage else whole
+    return _Scale(", ".join(dict.fromkeys(labels)), unit)
+
+
+def _bounds(squared: Squared, layout: Layout) -> dict[str, list[tuple[str, Bound]]]:
+    """oracle -> (form, bound) for every slice; the pool is left out, its parts are in."""
+    bounds: dict[str, list[tuple[str, Bound]]] = {}
+    for (form, part, oracle), distance in squared.items():
+        if part != POOLED:
+            bound = Bound(f"{part}/{form}", distance.energy.value, *energy_interval(distance))
+            bounds.setdefault(oracle, []).append((form, bound))
+    return bounds
+
+
+def _closer(squared: Squared, goals: dict[str, str]) -> dict[str, tuple[float, float]] | None:
+    by_goal = {goal: name for name, goal in goals.items()}
+    if not {"untraining", "unlearning"} <= set(by_goal):
+        return None
+    first, second = by_goal["untraining"], by_goal["unlearning"]
+    pairs = {form: (squared[form, POOLED, first].energy, squared[form, POOLED, second].energy) for form in FORMS}
+    return {form: interval(combine(np.subtract, *pair)) for form, pair in pairs.items()}
+
+
+def _distance_rows(problem: str, candidates: dict[str, CandidateLogits], squared: dict[str, Squared]) -> Iterator[Row]:
+    for name, found in squared.items():
+        candidate = candidates[name]
+        for (form, part, oracle), distance in found.items():
+            low, high = (signed_root(bound) for bound in energy_interval(distance))
+            yield Row(problem, name, candidate.kind, candidate.goal, f"distance/{form}", oracle, part,
+                      signed_root(distance.energy.value), low, high)  # fmt: skip
+
+
+def _accuracy_rows(problem: str, name: str, candidate: CandidateLogits, layout: Layout) -> Iterator[Row]:
+    for part, values in accuracies(candidate.logits, layout).items():
+        low, high = interval(mean_estimate(values, name))
+        yield Row(problem, name, candidate.kind, candidate.goal, "accuracy", "", part, float(values.mean()),
+                  max(low, 0.0), min(high, 1.0))  # fmt: skip
+
+
+def holm(p: Array) -> np.ndarray:
+    """Holm's step-down adjustment of p-values `[K]`.  Source: Holm, Scand. J. Stat. 6 (1979)."""
+    p = np.asarray(p, np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def _with_holm(rows: list[Row]) -> list[Row]:
+    tested = [i for i, row in enumerate(rows) if row.p is not None]
+    adjusted = holm(np.array([rows[i].p for i in tested]))
+    new = dict(zip(tested, adjusted, strict=True))
+    return [dataclasses.replace(row, p_adjusted=float(new[i])) if i in new else row for i, row in enumerate(rows)]

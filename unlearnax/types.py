@@ -1,0 +1,234 @@
+"""Every shared type and function signature. No logic lives here.
+
+Axis letters, used in every docstring of the package: ``M`` members (seeds), ``N`` examples, ``C`` classes,
+``T`` steps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+Array = jax.Array | np.ndarray
+Key = jax.Array
+
+
+class Dataset(NamedTuple):
+    """Examples in their raw form, before any normalisation.
+
+    x: inputs, `[N, ...]`, floating or uint8.  y: labels, `[N]` int32.
+    concept: which concept each example shows, `[N]` int32, -1 for none.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    concept: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """Shape of one raw example and the constants that normalise it: a model computes ``(x - mean) / std`` first.
+
+    The constants belong to the dataset, never to the rows at hand: a statistic computed from the training rows would
+    carry excluded rows into every world.
+    """
+
+    shape: tuple[int, ...]
+    mean: float = 0.0
+    std: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Splits:
+    """A dataset with its fixed splits, as a loader returns it."""
+
+    name: str
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+    num_classes: int
+    class_names: tuple[str, ...]
+    concept_names: tuple[str, ...]
+    inputs: InputSpec
+
+
+class Slice(NamedTuple):
+    """A named set of examples to evaluate on, with the label that each is scored on.
+
+    split: "train" or "test".  index: rows of that split, `[n]`.  labels: `[n]` int32.
+    about: "concept" (the behaviour to be removed) or "damage" (everything that should stay).
+    """
+
+    split: str
+    index: np.ndarray
+    labels: np.ndarray
+    about: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """One question: these data, this forget set S, this concept F that S samples.
+
+    forget: rows of `train` handed to the algorithm (S).  concept: rows of `train` showing the behaviour (F, contains S).
+    concept_test: rows of `test` showing it.  slices: what is scored, by name.
+    repaired: `train` with the corrupted labels or inputs put right, where the problem has any.
+    digest: stable content hash of all of the above.
+    """
+
+    name: str
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+    forget: np.ndarray
+    concept: np.ndarray
+    concept_test: np.ndarray
+    slices: Mapping[str, Slice]
+    num_classes: int
+    class_names: tuple[str, ...]
+    inputs: InputSpec
+    repaired: Dataset | None
+    digest: str
+
+    @property
+    def discovery_rate(self) -> float:
+        """|S|/|F|, in (0, 1]."""
+        return len(self.forget) / len(self.concept)
+
+
+class World(NamedTuple):
+    """What one training run may see: arrays, and the rows of them that exist in this world.
+
+    x: `[N, ...]`.  y: `[N]`.  index: row numbers, `[n]`; a run draws its batches from these rows only.
+    """
+
+    x: Array
+    y: Array
+    index: Array
+
+
+class Exclusion(NamedTuple):
+    """What an oracle promises never to read: rows of `train.x` and rows of `train.y`."""
+
+    x_rows: np.ndarray
+    y_rows: np.ndarray
+
+
+class Subset(NamedTuple):
+    """Row numbers padded to a fixed capacity, so that sets of different sizes share one compiled program.
+
+    index: `[capacity]` int32; only the first `length` entries count.  length: scalar int32.
+    """
+
+    index: Array
+    length: Array
+
+
+class Request(NamedTuple):
+    """ALL that an unlearning algorithm may see: no test data, no concept annotation, no oracle.
+
+    x: `[N, ...]` raw inputs, training rows first, then validation rows.  y: `[N]`.
+    forget, retain, validation: subsets of the rows.
+    """
+
+    x: Array
+    y: Array
+    forget: Subset
+    retain: Subset
+    validation: Subset
+
+
+class TrainState(NamedTuple):
+    """What training carries and what an algorithm edits: arrays only.
+
+    A finished member holds an empty tuple as `opt_state`.
+    """
+
+    params: PyTree
+    model_state: PyTree
+    opt_state: PyTree
+    step: Array
+
+
+class Info(NamedTuple):
+    """Observed facts of one run.
+
+    loss: mean training loss over the last epoch or segment (the algorithm's own objective for algorithms), scalar.
+    examples: number of examples passed forward and backward, scalar.
+    """
+
+    loss: Array
+    examples: Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """An architecture as pure functions.
+
+    init: ``key -> (params, model_state)``.
+    apply: ``(params, model_state, x, *, train, key) -> (logits [B, C] float32, new model_state)`` on raw `x`.
+    features: ``(params, model_state, x) -> [B, H]``, the input of the last layer.
+    layers: names of the top-level entries of `params`, first to last.
+    """
+
+    name: str
+    init: Callable[[Key], tuple[PyTree, PyTree]]
+    apply: Callable[..., tuple[jax.Array, PyTree]]
+    features: Callable[[PyTree, PyTree, Array], jax.Array]
+    layers: tuple[str, ...]
+
+
+class TrainFn(Protocol):
+    """Trains one member: the data are a world, the randomness is the key."""
+
+    def __call__(self, key: Key, world: World, /) -> tuple[TrainState, Info]: ...
+
+
+class OracleFn(Protocol):
+    """Says what data a counterfactual world holds."""
+
+    def __call__(self, problem: Problem, /) -> World: ...
+
+
+class UnlearnFn(Protocol):
+    """Applies an unlearning algorithm to one trained member."""
+
+    def __call__(self, key: Key, state: TrainState, request: Request, /) -> tuple[TrainState, Info]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """A factory with its metadata.
+
+    make: ``make(model, **hyperparameters) -> UnlearnFn``.
+    goal: what its authors say it is for: "untraining", "unlearning", "ambiguous" or "control".
+    access: which of "forget", "retain", "validation" it reads.
+    citation: authors, venue, year, arXiv id.
+    """
+
+    make: Callable[..., UnlearnFn]
+    goal: str
+    access: frozenset[str]
+    citation: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Oracle:
+    """A counterfactual world with its promise.
+
+    world: ``Problem -> World``.  excludes: ``Problem -> Exclusion``; None where a custom oracle states no promise.
+    goal: the word used in verdicts ("untraining" gives "reaches untraining").
+    applies: whether a problem has such a world at all.
+    """
+
+    world: OracleFn
+    excludes: Callable[[Problem], Exclusion] | None
+    goal: str
+    applies: Callable[[Problem], bool] = lambda problem: True
+
+
+MetricFn = Callable[..., Any]
