@@ -30,6 +30,14 @@ def subset(rows: Array, capacity: int | None = None) -> Subset:
     return Subset(np.pad(rows, (0, capacity - len(rows))), np.asarray(len(rows), np.int32))
 
 
+def union(first: Subset, second: Subset) -> Subset:
+    """The rows of two disjoint subsets as one, padding last."""
+    index = jnp.concatenate([jnp.asarray(first.index), jnp.asarray(second.index)])
+    place = jnp.arange(len(index))
+    inside = jnp.where(place < len(first.index), place < first.length, place - len(first.index) < second.length)
+    return Subset(index[jnp.argsort(~inside, stable=True)], first.length + second.length)
+
+
 def shuffle(key: Key, rows: Subset) -> jax.Array:
     """Returns the index `[capacity]` with its first `length` entries in uniformly random order, padding last.
 

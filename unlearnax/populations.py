@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from unlearnax import batching, checks, training
@@ -156,7 +155,8 @@ def fit(
         if partial:
             partial.clear()
         parts.append((states, loss))
-    states, loss = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:members], *parts)
+    # On the host: chunks from the store and from training live on different devices.
+    states, loss = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(a) for a in leaves])[:members], *parts)
     return Population(states, np.asarray(loss), seconds, plan, identity)
 
 

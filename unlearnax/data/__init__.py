@@ -1,0 +1,32 @@
+"""Datasets: one file each, host arrays with fixed splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from unlearnax import checks
+from unlearnax.data.arrays import arrays
+from unlearnax.data.digits import digits
+from unlearnax.data.fashion_mnist import fashion_mnist
+from unlearnax.data.shapes import shapes
+from unlearnax.types import Splits
+
+DATASETS: dict[str, Callable[..., Splits]] = {
+    "digits": digits,
+    "fashion_mnist": fashion_mnist,
+    "shapes": shapes,
+    "arrays": arrays,
+}
+
+__all__ = ["DATASETS", "arrays", "digits", "fashion_mnist", "load", "shapes"]
+
+
+def load(name: str, **arguments: Any) -> Splits:
+    """A dataset by name.
+
+    Raises:
+        ValueError: an unknown name; the nearest ones are suggested.
+    """
+    checks.one_of("dataset", name, DATASETS)
+    return DATASETS[name](**arguments)

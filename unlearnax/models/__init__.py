@@ -1,0 +1,29 @@
+"""Architectures: each a factory ``(inputs, num_classes, **arguments) -> Model``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from unlearnax import plugins
+from unlearnax.models.adapters import from_functions, from_linen, from_nnx
+from unlearnax.models.mlp import mlp
+from unlearnax.recipes import Recipe
+from unlearnax.types import InputSpec, Model
+
+MODELS: dict[str, Callable[..., Model]] = {"mlp": mlp}
+
+__all__ = ["MODELS", "build", "from_functions", "from_linen", "from_nnx", "mlp"]
+
+
+def build(recipe: Recipe, inputs: InputSpec, num_classes: int) -> Model:
+    """The model that a recipe names, for inputs of this shape.
+
+    Raises:
+        ValueError: an unknown name, or arguments that the factory does not take.
+    """
+    factory = plugins.resolve("model", recipe.model, MODELS)
+    arguments = dict(recipe.model_args) | {"dtype": recipe.dtype}
+    try:
+        return factory(inputs, num_classes, **arguments)
+    except TypeError as error:
+        raise ValueError(f"Expected model_args={arguments} to suit model {recipe.model!r}: {error}.") from error

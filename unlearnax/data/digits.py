@@ -1,0 +1,27 @@
+"""Handwritten digits, 1,797 images of 8 × 8, shipped with scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unlearnax.data.validate import check_splits, stratified
+from unlearnax.types import Dataset, InputSpec, Splits
+
+SIZES = (1400, 97, 300)  # train, validation, test: all 1,797
+
+
+def digits() -> Splits:
+    """Digits 0 to 9 as float32 `[N, 8, 8, 1]`, raw values 0 to 16; the concept of an example is its class.
+
+    The split into 1,400 / 97 / 300 is fixed (seed 0) and stratified by class.
+
+    Source: Alpaydin & Kaynak, UCI "Optical Recognition of Handwritten Digits", 1998; the test part as in scikit-learn.
+    """
+    from sklearn.datasets import load_digits  # slow import
+
+    bunch = load_digits()
+    x = np.asarray(bunch["data"], np.float32).reshape(-1, 8, 8, 1)
+    y = np.asarray(bunch["target"], np.int32)
+    parts = [Dataset(x[rows], y[rows], y[rows]) for rows in stratified(y, SIZES, seed=0)]
+    names = tuple(str(digit) for digit in range(10))
+    return check_splits(Splits("digits", *parts, 10, names, names, InputSpec((8, 8, 1), 0.0, 16.0)))

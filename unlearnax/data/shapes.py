@@ -1,0 +1,80 @@
+"""Procedural images of simple shapes with random size, position, rotation and noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unlearnax import checks
+from unlearnax.data.validate import check_splits
+from unlearnax.types import Dataset, InputSpec, Splits
+
+SHAPES = ("circle", "square", "triangle", "star", "cross")
+
+
+def _inside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Membership of points in a shape of radius 1 around the origin, `u` and `v` of any one shape."""
+    if shape == "circle":
+        return u**2 + v**2 <= 1
+    if shape == "square":
+        return np.maximum(abs(u), abs(v)) <= 0.8
+    if shape == "cross":
+        return (np.minimum(abs(u), abs(v)) <= 0.3) & (np.maximum(abs(u), abs(v)) <= 1)
+    angle, radius = np.arctan2(v, u), np.hypot(u, v)
+    if shape == "triangle":  # distance of the edge from the centre is ½ in the middle of each third of the circle
+        third = 2 * np.pi / 3
+        return radius * np.cos((angle % third) - third / 2) <= 0.55
+    # A five-pointed star: the edge runs straight from a tip (radius 1) to a notch (radius .4) over a tenth of the circle.
+    tenth = np.pi / 5
+    turn = abs((angle + tenth) % (2 * tenth) - tenth)
+    notch = 0.4
+    return radius * (notch * np.sin(tenth - turn) + np.sin(turn)) <= notch * np.sin(tenth)
+
+
+def draw(shape: str, count: int, size: int, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """`count` images `[count, size, size, 1]` float32 in [0, 1], anti-aliased by 3 × 3 samples a pixel."""
+    checks.one_of("shape", shape, SHAPES)
+    radius = rng.uniform(0.22, 0.40, (count, 1, 1)) * size
+    centre = rng.uniform(0.40, 0.60, (2, count, 1, 1)) * size
+    turn = rng.uniform(0, 2 * np.pi, (count, 1, 1))
+    ticks = (np.arange(3 * size) + 0.5) / 3
+    du, dv = ticks[None, None, :] - centre[0], ticks[None, :, None] - centre[1]
+    u = (np.cos(turn) * du + np.sin(turn) * dv) / radius
+    v = (np.cos(turn) * dv - np.sin(turn) * du) / radius
+    fine = _inside(shape, u, v).astype(np.float32)
+    image = fine.reshape(count, size, 3, size, 3).mean((2, 4))
+    brightness = rng.uniform(0.7, 1.0, (count, 1, 1))
+    return np.clip(image * brightness + noise * rng.standard_normal(image.shape), 0, 1)[..., None].astype(np.float32)
+
+
+def shapes(
+    *,
+    classes: tuple[str, ...] = ("circle", "square", "triangle", "star"),
+    per_class: int = 300,
+    test_per_class: int = 100,
+    size: int = 16,
+    noise: float = 0.1,
+    seed: int = 0,
+) -> Splits:
+    """Images of shapes, float32 `[N, size, size, 1]` in [0, 1]; the concept of an example is its class.
+
+    Args:
+        classes: names from `SHAPES`.  per_class, test_per_class: images of each in train and test (validation: a tenth
+            of train).  size: pixels a side.  noise: standard deviation.  seed: of all drawing.
+
+    Raises:
+        ValueError: an unknown shape, counts or size below 1, negative noise.
+    """
+    for name, value in (("per_class", per_class), ("test_per_class", test_per_class), ("size", size)):
+        checks.at_least_one(name, value)
+    checks.non_negative("noise", noise)
+    if len(classes) < 2:
+        raise ValueError(f"Expected classes={classes} to name at least 2 shapes.")
+    counts = (per_class, max(per_class // 10, 1), test_per_class)
+    parts = []
+    for part, count in enumerate(counts):
+        rng = np.random.default_rng([seed, part])
+        x = np.concatenate([draw(shape, count, size, noise, rng) for shape in classes])
+        y = np.repeat(np.arange(len(classes), dtype=np.int32), count)
+        parts.append(Dataset(x, y, y))
+    spec = InputSpec((size, size, 1), 0.2, 0.35)
+    return check_splits(Splits("shapes", *parts, len(classes), tuple(classes), tuple(classes), spec))
