@@ -1,4 +1,15 @@
-"""Which of ten algorithms untrain, which unlearn, and which do neither?  Digits, one class, three discovery rates."""
+"""Which of ten algorithms untrain, which unlearn, and which do neither?  Digits, one class, three discovery rates.
+
+Command: unlearnax run experiments/quickstart.py
+
+The concept is a class of digits, of which the algorithms are handed a tenth, half or all.  Hyperparameters were chosen
+beforehand by
+
+    python scripts/tune.py experiments/quickstart.py --trials 64
+
+at rate 0.5 on seed 1000 (another forget set, other members): the comments give the oracle each was tuned towards and the
+worst of its root distances to it there.
+"""
 
 import dataclasses
 
@@ -13,18 +24,23 @@ FULL = Experiment(
     discovery_rates=(0.1, 0.5, 1.0),
     recipe=Recipe(model="mlp", model_args=(("widths", (128,)),), epochs=30, batch_size=64),
     algorithms=(
-        ("fine_tune", ()),
-        ("l1_sparse", ()),
-        ("gradient_ascent", ()),
-        ("neg_grad_plus", ()),
-        ("npo", ()),
-        ("random_label", ()),
-        ("salun", ()),
-        ("scrub", ()),
-        ("bad_teacher", ()),
-        ("ssd", ()),
+        ("fine_tune", (("learning_rate", 0.00985),)),  # untraining: 0.174 (do nothing 0.232)
+        ("l1_sparse", (("gamma", 0.000529), ("learning_rate", 0.0442),)),  # untraining: 0.107 (do nothing 0.232)
+        ("gradient_ascent", (("learning_rate", 0.0394),)),  # unlearning: 0.542 (do nothing 1.035)
+        ("neg_grad_plus", (("alpha", 0.929), ("learning_rate", 0.0108),)),  # unlearning: 0.453 (do nothing 1.035)
+        ("npo", (("alpha", 1.27), ("beta", 0.265), ("learning_rate", 0.0213),)),  # unlearning: 0.312 (do nothing 1.035)
+        ("random_label", (("learning_rate", 0.00417),)),  # unlearning: 0.859 (do nothing 1.035)
+        ("salun", (("fraction", 0.718), ("learning_rate", 0.0672),)),  # unlearning: 0.876 (do nothing 1.035)
+        ("scrub", (("alpha", 0.0266), ("gamma", 0.233), ("learning_rate", 0.00804),)),  # unlearning: 1.007 (do nothing 1.035)
+        ("bad_teacher", (("learning_rate", 0.00666), ("retain_fraction", 0.234),)),  # unlearning: 0.633 (do nothing 1.035)
+        ("ssd", (("alpha", 186.0), ("dampening", 7.61),)),  # untraining: 0.161 (do nothing 0.232)
     ),
     members=64,
+    tuning=(
+        "Hyperparameters were chosen beforehand on other seeds: random search with 64 trials an algorithm at discovery "
+        "rate 0.5, seed 1000, 16 members (python scripts/tune.py experiments/quickstart.py --trials 64), towards the "
+        "oracle of the declared goal; algorithms with an ambiguous goal were tuned towards unlearning."
+    ),
 )
 
 SIZES = {

@@ -44,6 +44,7 @@ class Experiment:
     members: M originals and candidates; each oracle gets M references and M held-out controls.
     seed: of the forget sets and of all training.
     margin: share of the scale that a candidate must stay below to "reach" an oracle.
+    damage: share of the damage scale beyond which retained or other-test outputs count as damaged.
     plan: how members run, see `members`.
     store: keep populations in the cache folder and use those that are there.
     tuning: how the hyperparameters were chosen, for the page.
@@ -61,6 +62,7 @@ class Experiment:
     members: int = 64
     seed: int = 0
     margin: float = 0.1
+    damage: float = 0.2
     plan: str = "auto"
     store: bool = True
     tuning: Suppress[str] = "defaults of the papers, not tuned"
@@ -72,7 +74,8 @@ class Experiment:
         checks.at_least_one("members", self.members)
         if self.members < 3:
             raise ValueError(f"Expected members={self.members} to be at least 3: intervals leave members out.")
-        checks.in_range("margin", self.margin, 0, 1, open_low=True, open_high=True)
+        for name in ("margin", "damage"):
+            checks.in_range(name, getattr(self, name), 0, 1, open_low=True, open_high=True)
         for rate in self.discovery_rates:
             checks.in_range("discovery_rate", rate, 0, 1, open_low=True)
 
@@ -170,7 +173,7 @@ def run(
         records += [_problem_row(problem, experiment, card), *card.rows, *card.verdicts]
     provenance = environment() | {
         "experiment": experiment.name, "command": command, "members": experiment.members, "seed": experiment.seed,
-        "margin": experiment.margin, "tuning": experiment.tuning, "plan": plans, "recipe": experiment.recipe.to_json(),
+        "margin": experiment.margin, "damage": experiment.damage, "tuning": experiment.tuning, "plan": plans, "recipe": experiment.recipe.to_json(),
         "budget after removal": experiment.recipe.budget, "recipe_digest": digest(experiment.recipe.to_json()),
         "problem_digests": {problem.name: problem.digest for problem in all_problems},
         "oracle sources": {name: plugins.source_digest(str(name)) or "built in" for name in experiment.oracles},
@@ -226,7 +229,7 @@ def _score_problem(
     card = score(
         problem.name, layout, oracle_logits, candidates,
         coincide=len({world_digest(world) for world in worlds.values()}) < len(worlds), margin=experiment.margin,
-        seed=experiment.seed,
+        damage=experiment.damage, seed=experiment.seed,
     )  # fmt: skip
     card.rows.extend(costs)
     return card, originals

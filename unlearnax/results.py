@@ -43,7 +43,7 @@ class ProblemRow:
 class Row:
     """One number.
 
-    kind: "original", "algorithm" or "control".  goal: the algorithm's declared goal, "" for others.
+    kind: "original", "algorithm", "control", or "oracle" (its accuracy, for comparison).  goal: the algorithm's declared goal, "" for others.
     metric: "distance/margin" and "distance/output" (scaled, root; 0 at the oracle), "energy/margin" and "energy/output"
         (as measured, with floor and p-values), "accuracy" (share in [0, 1]), "cost/share" (of one retrain's wall time),
         "cost/seconds" (per member), "cost/examples" (passed forward and backward per member).
@@ -73,7 +73,7 @@ class VerdictRow:
     """What one candidate of one problem turned out to do.
 
     verdict: "reaches untraining", "reaches unlearning", "reaches both (oracles coincide)", "closer to untraining",
-        "closer to unlearning", "does not reach ..." (one goal only, or the oracles coincide),
+        "closer to unlearning", "reaches neither" (the oracles coincide), "does not reach ..." (there is one oracle),
         "damages the model", "inconclusive".
     detail: one sentence with the numbers that decided.  margin: the declared share of the scale.
     members: members the verdict rests on.  members_needed: estimate of how many would settle an inconclusive one.

@@ -168,6 +168,7 @@ def score(
     *,
     coincide: bool = False,
     margin: float = 0.1,
+    damage: float = 0.2,
     seed: int = 0,
 ) -> Scorecard:
     """Scores candidates against oracles on every slice, in both forms.
@@ -179,12 +180,14 @@ def score(
         candidates: name -> logits; "do_nothing" holds the originals and is needed where the oracles coincide.
         coincide: the untraining and unlearning oracles describe one world; the unit is then original to oracle.
         margin: share of the root scale below which every interval must end to "reach" an oracle, in (0, 1).
+        damage: share of the damage scale beyond which a slice that should stay counts as damaged, in (0, 1).
         seed: of the permutations.
 
     Raises:
         ValueError: shapes that disagree, labels or rows out of range, fewer than 3 members, non-finite oracles.
     """
     checks.in_range("margin", margin, 0, 1, open_low=True, open_high=True)
+    checks.in_range("damage", damage, 0, 1, open_low=True, open_high=True)
     _check(oracles, candidates, layout)
     controls = {
         f"held-out {name}": CandidateLogits(oracle.control, "control", paired=False) for name, oracle in oracles.items()
@@ -230,7 +233,7 @@ def score(
                 None if coincide else _closer(squared[name], goals),
                 {o: [b for form, b in bounds[o] if form == "output" and b.name.split("/")[0] in layout.damage]
                  for o in oracles} if layout.damage else {},
-                share=margin, members=len(alive), diverged=int((~alive).sum()), coincide=coincide,
+                share=margin, damage_share=damage, members=len(alive), diverged=int((~alive).sum()), coincide=coincide,
             )  # fmt: skip
             if candidate.kind == "original":
                 untraining = [oracle for oracle, goal in goals.items() if goal == "untraining"]

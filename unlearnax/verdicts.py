@@ -18,7 +18,7 @@ class Bound(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """verdict: the word.  detail: one sentence.  members_needed: planner's estimate where more members would settle it."""
+    """verdict: the word.  detail: one sentence.  members_needed: planner's estimate where more would settle it."""
 
     verdict: str
     detail: str
@@ -63,6 +63,7 @@ def decide(
     damage: dict[str, list[Bound]],
     *,
     share: float,
+    damage_share: float,
     members: int,
     diverged: int,
     coincide: bool,
@@ -74,7 +75,8 @@ def decide(
         closer: form -> interval of (distance to untraining − distance to unlearning) on the pooled concept; None where
             the problem does not have both oracles or they coincide.
         damage: oracle -> output-form bounds on the damage slices alone.
-        share: declared share of the root scale.  members: M.  diverged: members with outputs that are not finite.
+        share: declared share of the root scale below which an oracle counts as reached.
+        damage_share: the share above which damage slices count as damaged.  members: M.  diverged: members with outputs that are not finite.
         coincide: the untraining and unlearning oracles describe one world.
     """
     if diverged:
@@ -89,10 +91,10 @@ def decide(
         )
         detail = "; ".join(f"{oracle}: at most {_worst(bounds[oracle])}" for oracle in reached)
         return Outcome(f"reaches {' and '.join(words)}", f"every interval below {share:g} of the scale: {detail}", None)
-    if damage and all(any(b.low > share**2 for b in each) for each in damage.values()):
+    if damage and all(any(b.low > damage_share**2 for b in each) for each in damage.values()):
         nearest = min(damage, key=lambda oracle: max(b.value for b in damage[oracle]))
         return Outcome(
-            "damages the model", f"outputs away from every oracle: {nearest}: {_worst(damage[nearest])}", None
+            "damages the model", f"outputs beyond {damage_share:g} from every oracle; {nearest}: {_worst(damage[nearest])}", None
         )
     undecided = [oracle for oracle, answer in status.items() if answer is None]
     if undecided:
@@ -103,8 +105,8 @@ def decide(
         return Outcome("inconclusive", nearer + detail, max(known) if len(known) == len(plans) else None)
     if closer is None:
         away = "; ".join(f"{oracle}: {_worst(each)}" for oracle, each in bounds.items())
-        names = "either (oracles coincide)" if coincide else " or ".join(goals[oracle] for oracle in bounds)
-        return Outcome(f"does not reach {names}", away, None)
+        verdict = "reaches neither" if len(bounds) > 1 else f"does not reach {' or '.join(goals.values())}"
+        return Outcome(verdict, away, None)
     if nearest := _nearer(closer):
         return Outcome(nearest, _closer_detail(closer), None)
     return Outcome(
@@ -113,7 +115,7 @@ def decide(
 
 
 def _nearer(closer: dict[str, tuple[float, float]] | None) -> str:
-    """ "closer to ..." where both forms' intervals say so, else ""."""
+    """The word "closer to ..." where both forms' intervals say so, else an empty string."""
     if closer and all(high < 0 for _, high in closer.values()):
         return "closer to untraining"
     return "closer to unlearning" if closer and all(low > 0 for low, _ in closer.values()) else ""

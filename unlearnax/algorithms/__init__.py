@@ -23,4 +23,17 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ssd": Algorithm(ssd, "untraining", _BOTH, "Foster et al., AAAI 2024, arXiv 2308.07707"),
 }
 
-__all__ = ["ALGORITHMS", *ALGORITHMS]
+__all__ = [
+    "ALGORITHMS",
+    "bad_teacher",
+    "do_nothing",
+    "fine_tune",
+    "gradient_ascent",
+    "l1_sparse",
+    "neg_grad_plus",
+    "npo",
+    "random_label",
+    "salun",
+    "scrub",
+    "ssd",
+]

@@ -1,4 +1,8 @@
-"""Ascent on the forget set, alone, beside descent, or bounded by a preference loss."""
+"""Ascent on the forget set, alone, beside descent, or bounded by a preference loss.
+
+Batches of R and of S pass through the network one after the other, as in the released code of NegGrad+: each is
+normalised by its own batch statistics.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +25,23 @@ def gradient_ascent(
 ) -> UnlearnFn:
     """Gradient ascent: maximises E_S ℓ(θ) by SGD over passes of S.
 
+    Raises:
+        ValueError: a hyperparameter out of range.
+
     Source: Graves et al., "Amnesiac machine learning", AAAI 2021, arXiv 2010.10981; Thudi et al., "Unrolling SGD",
     EuroS&P 2022, arXiv 2109.13398.
     """
-    _common.check_optimisation(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, momentum=momentum,
-                               weight_decay=weight_decay)  # fmt: skip
+    _common.check_optimisation(
+        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs, batch_size=batch_size
+    )
     optimizer = _common.sgd(learning_rate, momentum, weight_decay)
 
     def unlearn(key, state, request):
         def objective(params, model_state, key, step, rows):
-            logits, model_state = model.apply(params, model_state, request.x[rows], train=True, key=key)
-            return -_common.cross_entropy(logits, request.y[rows]), model_state
+            loss, model_state = _common.training_loss(model, params, model_state, key, request, rows)
+            return -loss, model_state
 
-        carry = _common.begin(state, optimizer)
-        return _common.end(
-            _common.optimise(key, carry, optimizer, objective, request.forget, batch_size=batch_size, passes=epochs)
-        )
+        return _common.minimise(key, state, optimizer, objective, request.forget, batch_size=batch_size, epochs=epochs)
 
     return unlearn
 
@@ -55,27 +60,30 @@ def neg_grad_plus(
 
     Args:
         alpha: α in [0, 1].
+        epochs: passes over R; S is passed as often as the steps ask for.
 
-    Source: Kurmanji et al., "Towards unbounded machine unlearning", NeurIPS 2023, arXiv 2302.09880, section 4 (NegGrad+).
+    Raises:
+        ValueError: a hyperparameter out of range.
+
+    Source: Kurmanji et al., "Towards unbounded machine unlearning", NeurIPS 2023, arXiv 2302.09880, as a baseline.
     """
     checks.in_range("alpha", alpha, 0, 1)
-    _common.check_optimisation(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, momentum=momentum,
-                               weight_decay=weight_decay)  # fmt: skip
+    _common.check_optimisation(
+        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs, batch_size=batch_size
+    )
     optimizer = _common.sgd(learning_rate, momentum, weight_decay)
 
     def unlearn(key, state, request):
         def objective(params, model_state, key, step, retained, forgotten):
-            rows = jnp.concatenate([retained, forgotten])
-            logits, model_state = model.apply(params, model_state, request.x[rows], train=True, key=key)
-            kept, lost = (_common.cross_entropy(z, y) for z, y in zip(
-                jnp.split(logits, 2), jnp.split(request.y[rows], 2), strict=True))  # fmt: skip
+            key_retained, key_forgotten = jax.random.split(key)
+            kept, model_state = _common.training_loss(model, params, model_state, key_retained, request, retained)
+            lost, model_state = _common.training_loss(model, params, model_state, key_forgotten, request, forgotten)
             return alpha * kept - (1 - alpha) * lost, model_state
 
-        carry = _common.begin(state, optimizer)
-        return _common.end(
-            _common.optimise(key, carry, optimizer, objective, request.retain, batch_size=batch_size, passes=epochs,
-                             beside=(request.forget,))  # fmt: skip
-        )
+        return _common.minimise(
+            key, state, optimizer, objective, request.retain, batch_size=batch_size, epochs=epochs,
+            beside=(request.forget,),
+        )  # fmt: skip
 
     return unlearn
 
@@ -96,37 +104,38 @@ def npo(
     Its gradient tends to that of ascent on S as β → 0; a growing β damps examples that are already forgotten.
 
     Args:
-        beta: β > 0.  alpha: α ≥ 0, weight of the retained loss.
-        learning_rate, momentum, epochs: for classifiers, ours; the paper treats language models.
+        beta: β > 0.
+        alpha: α ≥ 0, weight of the retained loss.
+        learning_rate, momentum, weight_decay, epochs: ours, for classifiers by SGD; the paper treats language models.
 
-    Source: Zhang et al., "Negative preference optimization", COLM 2024, arXiv 2404.05868, eq. 3.
+    Raises:
+        ValueError: a hyperparameter out of range.
+
+    Source: Zhang et al., "Negative preference optimization", COLM 2024, arXiv 2404.05868.
     """
     checks.positive("beta", beta)
     checks.non_negative("alpha", alpha)
-    _common.check_optimisation(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, momentum=momentum,
-                               weight_decay=weight_decay)  # fmt: skip
+    _common.check_optimisation(
+        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs, batch_size=batch_size
+    )
     optimizer = _common.sgd(learning_rate, momentum, weight_decay)
 
-    def unlearn(key, state, request):
-        original = state
-
-        def log_likelihood(logits, labels):
-            return jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
+    def unlearn(key, original, request):
+        def log_p(logits, y):
+            return jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)[:, 0]
 
         def objective(params, model_state, key, step, retained, forgotten):
-            rows = jnp.concatenate([retained, forgotten])
-            logits, model_state = model.apply(params, model_state, request.x[rows], train=True, key=key)
-            kept, lost = jnp.split(logits, 2)
-            before, _ = model.apply(original.params, original.model_state, request.x[forgotten], train=False, key=None)
-            labels = request.y[forgotten]
-            ratio = log_likelihood(lost, labels) - log_likelihood(before, labels)
-            preference = -2 / beta * jax.nn.log_sigmoid(-beta * ratio).mean()
-            return preference + alpha * _common.cross_entropy(kept, request.y[retained]), model_state
+            key_retained, key_forgotten = jax.random.split(key)
+            kept, model_state = _common.training_loss(model, params, model_state, key_retained, request, retained)
+            x, y = _common.batch(request, forgotten)
+            logits, model_state = model.apply(params, model_state, x, train=True, key=key_forgotten)
+            before, _ = model.apply(original.params, original.model_state, x, train=False, key=None)
+            ratio = log_p(logits, y) - log_p(before, y)
+            return -2 / beta * jax.nn.log_sigmoid(-beta * ratio).mean() + alpha * kept, model_state
 
-        carry = _common.begin(state, optimizer)
-        return _common.end(
-            _common.optimise(key, carry, optimizer, objective, request.retain, batch_size=batch_size, passes=epochs,
-                             beside=(request.forget,))  # fmt: skip
-        )
+        return _common.minimise(
+            key, original, optimizer, objective, request.retain, batch_size=batch_size, epochs=epochs,
+            beside=(request.forget,),
+        )  # fmt: skip
 
     return unlearn

@@ -16,6 +16,36 @@ def do_nothing(model: Model) -> UnlearnFn:
     return lambda key, state, request: (state, Info(jnp.zeros(()), jnp.zeros(())))
 
 
+def fine_tune(
+    model: Model,
+    *,
+    learning_rate: float = 1e-2,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    epochs: int = 10,
+    batch_size: int = 64,
+) -> UnlearnFn:
+    """Fine-tuning: minimises E_R ℓ(θ) by SGD, and hopes that S is forgotten.
+
+    Raises:
+        ValueError: a hyperparameter out of range.
+
+    Source: Golatkar et al., "Eternal sunshine of the spotless net", CVPR 2020, arXiv 1911.04933, as a baseline.
+    """
+    _common.check_optimisation(
+        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs, batch_size=batch_size
+    )
+    optimizer = _common.sgd(learning_rate, momentum, weight_decay)
+
+    def unlearn(key, state, request):
+        def objective(params, model_state, key, step, rows):
+            return _common.training_loss(model, params, model_state, key, request, rows)
+
+        return _common.minimise(key, state, optimizer, objective, request.retain, batch_size=batch_size, epochs=epochs)
+
+    return unlearn
+
+
 def l1_sparse(
     model: Model,
     *,
@@ -26,47 +56,32 @@ def l1_sparse(
     epochs: int = 10,
     batch_size: int = 64,
 ) -> UnlearnFn:
-    """ℓ1-sparse: minimises E_R ℓ(θ) + γ (1 − t/T) ‖θ‖₁ by SGD, t/T the share of steps done.
+    """ℓ1-sparse: minimises E_R ℓ(θ) + γ (1 − t/T) ‖θ‖₁ by SGD, t of T steps done; ‖θ‖₁ runs over all parameters.
+
+    The released code lowers the penalty once an epoch; here it falls at every step.
 
     Args:
         gamma: γ ≥ 0 (default unverified).
 
-    Source: Jia et al., "Model sparsity can simplify machine unlearning", NeurIPS 2023, arXiv 2304.04934, eq. 3 with the
-    linearly decreasing γ of its section 4.
+    Raises:
+        ValueError: a hyperparameter out of range.
+
+    Source: Jia et al., "Model sparsity can simplify machine unlearning", NeurIPS 2023, arXiv 2304.04934.
     """
     checks.non_negative("gamma", gamma)
-    _common.check_optimisation(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, momentum=momentum,
-                               weight_decay=weight_decay)  # fmt: skip
+    _common.check_optimisation(
+        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs, batch_size=batch_size
+    )
     optimizer = _common.sgd(learning_rate, momentum, weight_decay)
 
     def unlearn(key, state, request):
         total = epochs * batching.steps_per_pass(request.retain, batch_size)
 
         def objective(params, model_state, key, step, rows):
-            logits, model_state = model.apply(params, model_state, request.x[rows], train=True, key=key)
+            loss, model_state = _common.training_loss(model, params, model_state, key, request, rows)
             norm = sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(params))
-            return _common.cross_entropy(logits, request.y[rows]) + gamma * (1 - step / total) * norm, model_state
+            return loss + gamma * (1 - step / total) * norm, model_state
 
-        carry = _common.begin(state, optimizer)
-        return _common.end(
-            _common.optimise(key, carry, optimizer, objective, request.retain, batch_size=batch_size, passes=epochs)
-        )
+        return _common.minimise(key, state, optimizer, objective, request.retain, batch_size=batch_size, epochs=epochs)
 
     return unlearn
-
-
-def fine_tune(
-    model: Model,
-    *,
-    learning_rate: float = 1e-2,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    epochs: int = 10,
-    batch_size: int = 64,
-) -> UnlearnFn:
-    """Fine-tuning: minimises E_R ℓ(θ) by SGD, and hopes that S is forgotten (ℓ1-sparse with γ = 0).
-
-    Source: Golatkar et al., "Eternal sunshine of the spotless net", CVPR 2020, arXiv 1911.04933, as a baseline.
-    """
-    return l1_sparse(model, gamma=0.0, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
-                     epochs=epochs, batch_size=batch_size)  # fmt: skip

@@ -164,7 +164,7 @@ def _legend(figure: Figure, marks: dict[str, style.Mark], height: float) -> None
 
 def _title(run: Run, problem: ProblemRow) -> str:
     members = max((v.members for v in run.verdicts if v.problem == problem.problem), default=None)
-    text = f"{problem.problem}: {problem.forget} of {problem.concept} discovered (|S|/|F| = {problem.rate:g})"
+    text = f"{problem.problem}: {problem.forget} of {problem.concept} discovered (|S|/|F| = {problem.rate:.2g})"
     text += "" if members is None else f", {members} members"
     if problem.scale != "absolute":
         text += f"; shaded: within the {100 * run.margin(problem.problem):g} % margin"

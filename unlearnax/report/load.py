@@ -49,11 +49,15 @@ class Run:
         """The declared equivalence margin, as a share of the scale."""
         return next((v.margin for v in self.verdicts if v.problem == problem and finite(v.margin)), DEFAULT_MARGIN)
 
-    def candidates(self) -> dict[str, VerdictRow | Row]:
-        """Candidates by name, algorithms first and controls last, each with a record that knows its kind and goal."""
+    def candidates(self, *, references: bool = False) -> dict[str, VerdictRow | Row]:
+        """Candidates by name, algorithms first and controls last, each with a record that knows its kind and goal.
+
+        references: the oracles' own populations too, which have accuracies but no verdict.
+        """
         known: dict[str, VerdictRow | Row] = {}
         for record in [*self.verdicts, *self.rows]:
-            known.setdefault(record.candidate, record)
+            if references or record.kind != "oracle":
+                known.setdefault(record.candidate, record)
         return dict(sorted(known.items(), key=lambda item: is_control(item[1].kind)))  # stable: order of the run
 
     def oracles(self, problem: str | None = None) -> list[str]:

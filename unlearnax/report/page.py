@@ -44,14 +44,15 @@ def _cell(row: Row | None, digits: int, factor: float = 1.0, margin: float | Non
 def _table(run: Run, problem: str, metric: str, slices: list[str], oracles: list[str], **options: Any) -> dict:
     """A table of one metric: candidates by (oracle, slice); columns and rows without any number are left out."""
     columns = [(o, s) for o in oracles for s in slices]
-    get = {(c, o, s): run.row(problem, c, metric, o, s) for c in run.candidates() for o, s in columns}
-    columns = [k for k in columns if any(get[c, *k] for c in run.candidates())]
+    candidates = run.candidates(references=True)
+    get = {(c, o, s): run.row(problem, c, metric, o, s) for c in candidates for o, s in columns}
+    columns = [k for k in columns if any(get[c, *k] for c in candidates)]
     groups: dict[str, int] = {}
     for oracle, _ in columns:
         groups[oracle] = groups.get(oracle, 0) + 1
     body = [
         (name, is_control(record.kind), [_cell(get[name, *k], **options) for k in columns])
-        for name, record in run.candidates().items()
+        for name, record in candidates.items()
         if any(get[name, *k] for k in columns)
     ]
     return {

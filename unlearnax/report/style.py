@@ -45,6 +45,7 @@ VERDICTS = {
     "reaches unlearning": VerdictStyle("unlearning", "✓", "reaches unlearning", "bold dark_orange"),
     "closer to untraining": VerdictStyle("near-untraining", "→", "closer to untraining", "bright_blue"),
     "closer to unlearning": VerdictStyle("near-unlearning", "→", "closer to unlearning", "dark_orange"),
+    "reaches neither": VerdictStyle("neither", "·", "reaches neither", "default"),
     "damages": VerdictStyle("damages", "✕", "damages the model", "bold magenta"),
     "inconclusive": VerdictStyle("inconclusive", "?", "inconclusive", "dim"),
 }
@@ -104,9 +105,9 @@ def goal_name(goal: str) -> str:
 def problem_labels(problems: Iterable) -> dict[str, str]:
     """Short labels by problem: the discovery rate where that tells them apart, the name otherwise."""
     problems = list(problems)
-    rates = [p.rate for p in problems]
+    rates = [f"rate {p.rate:.2g}" for p in problems]
     if len(set(rates)) == len(rates):
-        return {p.problem: f"rate {p.rate:g}" for p in problems}
+        return {p.problem: rate for p, rate in zip(problems, rates, strict=True)}
     return {p.problem: p.problem for p in problems}
 
 
