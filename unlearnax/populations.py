@@ -143,7 +143,7 @@ def fit(
         bad = np.flatnonzero(~np.isfinite(loss))
         if check_finite and len(bad):
             raise FloatingPointError(
-                f"Expected finite losses; members {list(bad[:5] + have)} of {role} diverged at "
+                f"Expected finite losses; members {(bad[:5] + have).tolist()} of {role} diverged at "
                 f"learning_rate={recipe.learning_rate}."
             )
         if store:

@@ -89,11 +89,12 @@ def salun(
     epochs: int = 10,
     batch_size: int = 64,
 ) -> UnlearnFn:
-    """SalUn: random labels for S (uniform over C, the true one included, drawn anew each batch) on salient weights only.
+    """SalUn: random labels for S, trained on salient weights only.
 
-    Each epoch is a pass over S with random labels, then a pass over R, both by SGD: θ ← θ + m ⊙ Δθ with m the saliency
-    mask.  The mask multiplies the update itself, so that neither momentum nor weight decay moves the other weights.
-    All of the mask's gradients are taken at θ0, as in the paper; the released code steps the model in between.
+    Each epoch is a pass over S with labels uniform over all C (the true one included) and drawn anew for each batch,
+    then a pass over R; both are SGD steps θ ← θ + m ⊙ Δθ, m the saliency mask.  The mask multiplies the update itself,
+    so that neither momentum nor weight decay moves the other weights.  All of its gradients are taken at θ0, as in the
+    paper; the released code steps the model in between.
 
     Args:
         fraction: share of weights that may move, in [0, 1].
@@ -124,19 +125,10 @@ def salun(
             return _common.training_loss(model, params, model_state, key, request, rows)
 
         def epoch(number, carry):
-            for key, objective, rows in (
-                (key_forget, on_forget, request.forget),
-                (key_retain, on_retain, request.retain),
-            ):
+            now = (number, number + 1)
+            for key, goal, rows in ((key_forget, on_forget, request.forget), (key_retain, on_retain, request.retain)):
                 carry = _common.optimise(
-                    key,
-                    carry,
-                    optimizer,
-                    objective,
-                    rows,
-                    batch_size=batch_size,
-                    passes=(number, number + 1),
-                    mask=mask,
+                    key, carry, optimizer, goal, rows, batch_size=batch_size, passes=now, mask=mask
                 )
             return carry
 

@@ -1,0 +1,264 @@
+"""What every algorithm owes: each entry of `ALGORITHMS` goes through all of these, with its needs in one table."""
+
+import dataclasses
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unlearnax.algorithms import ALGORITHMS
+
+BATCH, EPOCHS = 8, 2
+NAMES = sorted(ALGORITHMS)
+SUBSETS = ("forget", "retain", "validation")
+KEY = jax.random.key(3)
+
+
+def steps(rows: int) -> int:
+    return max(rows // BATCH, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """visible: hyperparameters that move the weights of a tiny model.  changes: whether it moves them at all.
+
+    examples: how many it passes for |S| and |R|.  bad: values out of range, beyond those of `BAD`.
+    """
+
+    visible: dict[str, Any] = dataclasses.field(default_factory=dict)
+    changes: bool = True
+    examples: Callable[[int, int], int] | None = None
+    bad: dict[str, tuple] = dataclasses.field(default_factory=dict)
+
+
+NEEDS = {
+    "do_nothing": Needs(changes=False, examples=lambda s, r: 0),
+    "fine_tune": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH),
+    "l1_sparse": Needs({"gamma": 0.01}, examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"gamma": (-1.0,)}),
+    "gradient_ascent": Needs(examples=lambda s, r: EPOCHS * steps(s) * BATCH),
+    "neg_grad_plus": Needs(
+        {"alpha": 0.6}, examples=lambda s, r: 2 * EPOCHS * steps(r) * BATCH, bad={"alpha": (-0.1, 1.1)}
+    ),
+    "npo": Needs(
+        {"beta": 0.5}, examples=lambda s, r: 2 * EPOCHS * steps(r) * BATCH, bad={"alpha": (-1.0,), "beta": (0.0, -1.0)}
+    ),
+    "random_label": Needs(examples=lambda s, r: EPOCHS * steps(s + r) * BATCH),
+    "salun": Needs(
+        examples=lambda s, r: (steps(s) + EPOCHS * (steps(s) + steps(r))) * BATCH, bad={"fraction": (-0.1, 1.1)}
+    ),
+    "scrub": Needs(
+        {"max_epochs": 1},
+        examples=lambda s, r: (steps(s) + EPOCHS * steps(r)) * BATCH,
+        bad={"alpha": (-1.0,), "gamma": (-1.0,), "temperature": (0.0,), "max_epochs": (-1,)},
+    ),
+    "bad_teacher": Needs(
+        {"retain_fraction": 0.5},
+        examples=lambda s, r: EPOCHS * steps(s + r // 2) * BATCH,
+        bad={"retain_fraction": (-0.1, 1.1), "temperature": (0.0,)},
+    ),
+    "ssd": Needs(
+        {"alpha": 1.0, "dampening": 0.5},
+        examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
+        bad={"alpha": (0.0,), "dampening": (0.0,)},
+    ),
+}
+# What all who have such a hyperparameter share.
+VISIBLE = {"learning_rate": 0.05, "epochs": EPOCHS, "batch_size": BATCH}
+BAD = {
+    "learning_rate": (0.0, -1.0, math.inf),
+    "momentum": (-0.1, 1.0),
+    "weight_decay": (-1.0,),
+    "epochs": (0, -1, 1.5),
+    "batch_size": (0, 2.5),
+}
+
+
+def needs(name):
+    return NEEDS.get(name, Needs())
+
+
+def parameters(name):
+    """Name and default of each hyperparameter."""
+    given = inspect.signature(ALGORITHMS[name].make).parameters
+    return {key: p.default for key, p in given.items() if key != "model"}
+
+
+def visible(name):
+    mine = parameters(name)
+    return mine | {key: value for key, value in VISIBLE.items() if key in mine} | needs(name).visible
+
+
+COUNTED: dict[int, tuple[Any, list[int]]] = {}
+
+
+def counted(model):
+    """The model with a count of the calls of its apply from Python: compiled calls do not reach it."""
+    if id(model) not in COUNTED:
+        count = [0]
+
+        def apply(*args, **kwargs):
+            count[0] += 1
+            return model.apply(*args, **kwargs)
+
+        COUNTED[id(model)] = dataclasses.replace(model, apply=apply), count
+    return COUNTED[id(model)]
+
+
+@functools.cache
+def compiled(name, model):
+    return jax.jit(ALGORITHMS[name].make(counted(model)[0], **visible(name)))
+
+
+@pytest.fixture(params=["plain", "normed"])
+def model(request, tiny):
+    return {"plain": tiny.model, "normed": tiny.normed}[request.param]
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+def leaves(tree):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def same(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(leaves(a), leaves(b), strict=True))
+
+
+def finite(tree):
+    return all(np.isfinite(leaf).all() for leaf in leaves(tree))
+
+
+def assert_close(a, b):
+    jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, rtol=1e-3, atol=1e-4), a, b)
+
+
+def with_nan(tiny, *subsets):
+    """Inputs with NaN in the rows of these subsets, labels with another class there."""
+    rows = np.concatenate([np.zeros(0, int), *(tiny.rows[s] for s in subsets)])
+    x, y = tiny.x.copy(), tiny.y.copy()
+    x[rows], y[rows] = np.nan, (y[rows] + 1) % 3
+    return x, y
+
+
+def test_metadata_is_complete(name):
+    algorithm = ALGORITHMS[name]
+    assert algorithm.goal in ("untraining", "unlearning", "ambiguous", "control")
+    assert algorithm.access <= set(SUBSETS)
+    assert algorithm.citation
+    assert "Source:" in algorithm.make.__doc__ or algorithm.goal == "control"
+
+
+def test_a_member_stays_a_member(name, model, tiny):
+    """Structure, dtypes, no optimiser state; finite; changed where it should be; the same for the same key."""
+    state = tiny.state(model)
+    kept = jax.tree.map(np.array, state)
+    out, info = compiled(name, model)(KEY, state, tiny.request())
+    assert jax.tree.structure(out) == jax.tree.structure(state)
+    assert [(a.shape, a.dtype) for a in leaves(out)] == [(a.shape, a.dtype) for a in leaves(state)]
+    assert out.opt_state == ()
+    assert finite(out)
+    assert finite(info)
+    assert info.loss.shape == info.examples.shape == ()
+    assert same(out.params, state.params) is not needs(name).changes
+    assert same(state, kept)
+    assert same((out, info), compiled(name, model)(KEY, state, tiny.request()))
+
+
+def test_jit_equals_eager(name, tiny):
+    state, request = tiny.state(tiny.normed), tiny.request()
+    kept = jax.tree.map(np.array, (state, request))
+    eager = ALGORITHMS[name].make(tiny.normed, **visible(name))(KEY, state, request)
+    assert_close(eager, compiled(name, tiny.normed)(KEY, state, request))
+    assert same((state, request), kept)
+
+
+def test_vmap_over_members_equals_a_loop(name, tiny):
+    states = [tiny.state(tiny.normed, seed) for seed in range(3)]
+    keys = jax.random.split(KEY, 3)
+    run = compiled(name, tiny.normed)
+    together = jax.vmap(run, (0, 0, None))(keys, jax.tree.map(lambda *s: jnp.stack(s), *states), tiny.request())
+    for i, state in enumerate(states):
+        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), run(keys[i], state, tiny.request()))
+
+
+def test_float_hyperparameters_can_be_traced_and_batched(name, tiny):
+    """Two lanes, one with every float halved, equal two separate runs with Python values."""
+    mine = visible(name)
+    floats = {key: value for key, value in mine.items() if isinstance(value, float)}
+    halved = {key: value / 2 for key, value in floats.items()}
+    state, request = tiny.state(tiny.normed), tiny.request()
+
+    def run(floats):
+        return ALGORITHMS[name].make(tiny.normed, **mine | floats)(KEY, state, request)
+
+    both = {key: jnp.asarray([floats[key], halved[key]], jnp.float32) for key in floats}
+    lanes = jax.jit(lambda floats: jax.vmap(run, axis_size=2)(floats))(both)
+    expected = compiled(name, tiny.normed)(KEY, state, request), run(halved)
+    for i, one in enumerate(expected):
+        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], lanes), one)
+
+
+@pytest.mark.parametrize("forgotten", [1, 5, 16])
+def test_every_size_of_forget_set_shares_one_program(name, model, tiny, forgotten):
+    """One example, fewer than a batch, two batches; the retain set takes or gives the difference."""
+    run, state = compiled(name, model), tiny.state(model)
+    run(KEY, state, tiny.request())
+    before = counted(model)[1][0]
+    rows = np.concatenate([tiny.rows["forget"], tiny.rows["retain"]])
+    out, info = run(KEY, state, tiny.request(forget=rows[:forgotten], retain=rows[forgotten:]))
+    assert counted(model)[1][0] == before
+    assert finite((out, info))
+    assert same(out.params, state.params) is not needs(name).changes
+    if (examples := needs(name).examples) is not None:
+        assert info.examples == examples(forgotten, len(rows) - forgotten)
+
+
+def test_undeclared_rows_are_never_read(name, model, tiny):
+    undeclared = [s for s in (*SUBSETS, "none") if s not in ALGORITHMS[name].access]
+    run, state = compiled(name, model), tiny.state(model)
+    x, y = with_nan(tiny, *undeclared)
+    assert same(run(KEY, state, tiny.request(x, y)), run(KEY, state, tiny.request()))
+
+
+@pytest.mark.parametrize(("name", "subset"), [(n, s) for n in NAMES for s in SUBSETS if s in ALGORITHMS[n].access])
+def test_each_declared_subset_is_read(name, subset, model, tiny):
+    run, state = compiled(name, model), tiny.state(model)
+    x, _ = with_nan(tiny, subset)
+    assert not same(run(KEY, state, tiny.request(x))[0].params, run(KEY, state, tiny.request())[0].params)
+
+
+def test_padding_is_never_read(name, model, tiny):
+    """The unused end of an index may name rows of no subset, tainted, or rows of another subset."""
+    run, state, clean = compiled(name, model), tiny.state(model), tiny.request()
+    x, y = with_nan(tiny, "none", "validation")
+    for filler in (tiny.rows["none"][0], tiny.rows["retain"][0], tiny.rows["forget"][0]):
+        padded = clean._replace(
+            x=x, y=y,
+            **{s: getattr(clean, s)._replace(index=np.append(tiny.rows[s], filler).astype(np.int32)[
+                np.minimum(np.arange(len(getattr(clean, s).index)), len(tiny.rows[s]))]) for s in ("forget", "retain")},
+        )  # fmt: skip
+        assert same(run(KEY, state, padded), run(KEY, state, clean))
+
+
+OUT_OF_RANGE = [
+    (n, key, value)
+    for n in NAMES
+    for key, default in parameters(n).items()
+    if not isinstance(default, bool)
+    for value in (*(BAD | needs(n).bad)[key], *((math.nan,) if isinstance(default, float) else ()))
+]
+
+
+@pytest.mark.parametrize(("name", "hyperparameter", "value"), OUT_OF_RANGE)
+def test_hyperparameters_out_of_range_are_refused(name, hyperparameter, value, tiny):
+    with pytest.raises(ValueError, match=rf"\b{hyperparameter}="):
+        ALGORITHMS[name].make(tiny.model, **{hyperparameter: value})
