@@ -25,15 +25,59 @@ FULL = Experiment(
     recipe=Recipe(model="mlp", model_args=(("widths", (128,)),), epochs=30, batch_size=64),
     algorithms=(
         ("fine_tune", (("learning_rate", 0.00985),)),  # untraining: 0.174 (do nothing 0.232)
-        ("l1_sparse", (("gamma", 0.000529), ("learning_rate", 0.0442),)),  # untraining: 0.107 (do nothing 0.232)
+        (
+            "l1_sparse",
+            (
+                ("gamma", 0.000529),
+                ("learning_rate", 0.0442),
+            ),
+        ),  # untraining: 0.107 (do nothing 0.232)
         ("gradient_ascent", (("learning_rate", 0.0394),)),  # unlearning: 0.542 (do nothing 1.035)
-        ("neg_grad_plus", (("alpha", 0.929), ("learning_rate", 0.0108),)),  # unlearning: 0.453 (do nothing 1.035)
-        ("npo", (("alpha", 1.27), ("beta", 0.265), ("learning_rate", 0.0213),)),  # unlearning: 0.312 (do nothing 1.035)
+        (
+            "neg_grad_plus",
+            (
+                ("alpha", 0.929),
+                ("learning_rate", 0.0108),
+            ),
+        ),  # unlearning: 0.453 (do nothing 1.035)
+        (
+            "npo",
+            (
+                ("alpha", 1.27),
+                ("beta", 0.265),
+                ("learning_rate", 0.0213),
+            ),
+        ),  # unlearning: 0.312 (do nothing 1.035)
         ("random_label", (("learning_rate", 0.00417),)),  # unlearning: 0.859 (do nothing 1.035)
-        ("salun", (("fraction", 0.718), ("learning_rate", 0.0672),)),  # unlearning: 0.876 (do nothing 1.035)
-        ("scrub", (("alpha", 0.0266), ("gamma", 0.233), ("learning_rate", 0.00804),)),  # unlearning: 1.007 (do nothing 1.035)
-        ("bad_teacher", (("learning_rate", 0.00666), ("retain_fraction", 0.234),)),  # unlearning: 0.633 (do nothing 1.035)
-        ("ssd", (("alpha", 186.0), ("dampening", 7.61),)),  # untraining: 0.161 (do nothing 0.232)
+        (
+            "salun",
+            (
+                ("fraction", 0.718),
+                ("learning_rate", 0.0672),
+            ),
+        ),  # unlearning: 0.876 (do nothing 1.035)
+        (
+            "scrub",
+            (
+                ("alpha", 0.0266),
+                ("gamma", 0.233),
+                ("learning_rate", 0.00804),
+            ),
+        ),  # unlearning: 1.007 (do nothing 1.035)
+        (
+            "bad_teacher",
+            (
+                ("learning_rate", 0.00666),
+                ("retain_fraction", 0.234),
+            ),
+        ),  # unlearning: 0.633 (do nothing 1.035)
+        (
+            "ssd",
+            (
+                ("alpha", 186.0),
+                ("dampening", 7.61),
+            ),
+        ),  # untraining: 0.161 (do nothing 0.232)
     ),
     members=64,
     tuning=(

@@ -79,8 +79,12 @@ def main(args: Args) -> None:
     model = models.build(experiment.recipe, problem.inputs, problem.num_classes)
     layout, x = problem_layout(problem)
     everything = World(problem.train.x, problem.train.y, np.arange(len(problem.train.x)))
-    shared = {"seed": args.seed, "capacity": len(problem.train.x)}
-    originals = fit(model, experiment.recipe, everything, args.members, role="tuning original", **shared)
+
+    def population(world: World, role: str) -> Any:
+        rows = len(problem.train.x)
+        return fit(model, experiment.recipe, world, args.members, seed=args.seed, role=role, capacity=rows).states
+
+    originals = population(everything, "tuning original")
     oracles = {"untraining": plugins.resolve_oracle("retrain"), "unlearning": plugins.resolve_oracle("concept_free")}
     parts = [POOLED, *layout.damage]
 
@@ -88,12 +92,7 @@ def main(args: Args) -> None:
         logits = predict(model, states, x)[:, layout.rows]
         return {form: np.asarray(represent(logits, layout.labels, form)) for form in FORMS}
 
-    references = {}
-    for goal, oracle in oracles.items():
-        role = f"tuning {goal}"
-        references[goal] = points(
-            fit(model, experiment.recipe, oracle.world(problem), args.members, role=role, **shared).states
-        )
+    references = {goal: points(population(oracle.world(problem), f"tuning {goal}")) for goal, oracle in oracles.items()}
 
     def distances(p: dict, q: dict, form: str) -> dict[str, float]:
         each = [np.asarray(pairwise(a[form], b[form], layout.weights)) for a, b in ((p, p), (p, q), (q, q))]
@@ -124,10 +123,10 @@ def main(args: Args) -> None:
         rng, start, tried = np.random.default_rng(args.seed), time.perf_counter(), []
         for _ in range(args.trials):
             chosen = fixed | {key: float(f"{draw(rng, spec):.3g}") for key, spec in RANGES[name].items()}
-            done = unlearn(algorithm, model, originals.states, problem, chosen, name=name, seed=args.seed)
+            done = unlearn(algorithm, model, originals, problem, chosen, name=name, seed=args.seed)
             tried.append((objective(done.states, goal), chosen))
         best, chosen = min(tried, key=lambda item: item[0])
-        nothing = objective(originals.states, goal)
+        nothing = objective(originals, goal)
         pairs = ", ".join(f'("{key}", {value})' for key, value in sorted(chosen.items()))
         took = time.perf_counter() - start
         print(f'("{name}", ({pairs},)),  # {goal}: {best:.3f} (do nothing {nothing:.3f}), {took:.0f} s', flush=True)

@@ -30,7 +30,7 @@ def test_core_imports_no_content(path):
 @pytest.mark.parametrize("path", sorted((ROOT / "oracles").glob("*.py")), ids=lambda p: p.name)
 def test_oracles_import_types_only(path):
     for name in imports(path):
-        assert name in ("numpy", "unlearnax.types") or name.startswith("unlearnax.oracles"), name
+        assert name in ("numpy", "unlearnax.types", ""), name
 
 
 def test_types_hold_no_logic():
@@ -39,7 +39,7 @@ def test_types_hold_no_logic():
     assert {f.name for f in functions} <= {"__call__", "discovery_rate"}
 
 
-@pytest.mark.parametrize("path", sorted(p for d in ("unlearnax", "oracles", "experiments", "scripts", "tests")
-                                        for p in (ROOT / d).rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))  # fmt: skip
-def test_no_file_is_long(path):
-    assert len(path.read_text().splitlines()) < 480
+def test_no_file_is_long():
+    for folder in ("unlearnax", "oracles", "experiments", "scripts", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert len(path.read_text().splitlines()) < 480, path

@@ -196,6 +196,6 @@ def test_bad_worlds(model, world, index, batch, message):
 def test_bad_arguments(model, world):
     with pytest.raises(ValueError, match="Expected members=0"):
         fit(model, RECIPE, world, 0)
-    with pytest.raises(ValueError, match="Expected plan='wmap' to be one of .* Did you mean"):
+    with pytest.raises(ValueError, match=r"Expected plan='wmap' to be one of .* Did you mean"):
         fit(model, RECIPE, world, 1, plan="wmap")
     assert "auto" in PLANS

@@ -74,7 +74,9 @@ def verdicts(card):
 
 def value(card, candidate, metric, oracle, part):
     return next(
-        row for row in card.rows if (row.candidate, row.metric, row.oracle, row.slice) == (candidate, metric, oracle, part)
+        row
+        for row in card.rows
+        if (row.candidate, row.metric, row.oracle, row.slice) == (candidate, metric, oracle, part)
     )
 
 
@@ -126,7 +128,10 @@ def test_floor_and_p_values(card):
 def test_accuracies(card):
     assert value(card, "unlearns", "accuracy", "", "concept_test").value < 0.05
     assert value(card, "oracle retrain", "accuracy", "", "forget").value > 0.9
-    assert value(card, "broken", "accuracy", "", "retain").value < value(card, "do_nothing", "accuracy", "", "retain").value
+    assert (
+        value(card, "broken", "accuracy", "", "retain").value
+        < value(card, "do_nothing", "accuracy", "", "retain").value
+    )
 
 
 def test_broken_members_are_counted_not_averaged(card):

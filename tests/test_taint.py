@@ -26,7 +26,9 @@ def splits():
 def as_bytes(splits):
     """The same data as uint8, which no NaN can taint."""
     parts = [part._replace(x=part.x.astype(np.uint8)) for part in (splits.train, splits.validation, splits.test)]
-    return type(splits)(splits.name, *parts, splits.num_classes, splits.class_names, splits.concept_names, splits.inputs)
+    return type(splits)(
+        splits.name, *parts, splits.num_classes, splits.class_names, splits.concept_names, splits.inputs
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import jax
+from jax.core import Tracer
 
 
 def in_range(
@@ -20,7 +20,7 @@ def in_range(
     open_high: bool = False,
 ) -> None:
     """Raises ValueError unless `value` lies between `low` and `high`; traced values pass, they were checked before."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high

@@ -108,7 +108,7 @@ COMMANDS = {"report": Report, "list": List, "oracles": Oracles, "doctor": Doctor
 
 
 def split_pair(text: str) -> tuple[str, Path]:
-    """"name=path" as a pair; raises ValueError on anything else."""
+    """ "name=path" as a pair; raises ValueError on anything else."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise ValueError(f"Expected {text!r} to read name=file.npy.")

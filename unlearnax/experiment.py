@@ -20,6 +20,7 @@ from unlearnax import checks, data, models, plugins, problems, results
 from unlearnax.algorithms import ALGORITHMS
 from unlearnax.digests import digest
 from unlearnax.evaluation import problem_layout
+from unlearnax.members import PLANS
 from unlearnax.populations import Population, Progress, check_world, fit, predict, world_digest
 from unlearnax.provenance import environment
 from unlearnax.recipes import Args, Recipe, freeze
@@ -76,6 +77,7 @@ class Experiment:
             raise ValueError(f"Expected members={self.members} to be at least 3: intervals leave members out.")
         for name in ("margin", "damage"):
             checks.in_range(name, getattr(self, name), 0, 1, open_low=True, open_high=True)
+        checks.one_of("plan", self.plan, PLANS)
         for rate in self.discovery_rates:
             checks.in_range("discovery_rate", rate, 0, 1, open_low=True)
 
@@ -173,7 +175,8 @@ def run(
         records += [_problem_row(problem, experiment, card), *card.rows, *card.verdicts]
     provenance = environment() | {
         "experiment": experiment.name, "command": command, "members": experiment.members, "seed": experiment.seed,
-        "margin": experiment.margin, "damage": experiment.damage, "tuning": experiment.tuning, "plan": plans, "recipe": experiment.recipe.to_json(),
+        "margin": experiment.margin, "damage": experiment.damage, "tuning": experiment.tuning, "plan": plans,
+        "recipe": experiment.recipe.to_json(),
         "budget after removal": experiment.recipe.budget, "recipe_digest": digest(experiment.recipe.to_json()),
         "problem_digests": {problem.name: problem.digest for problem in all_problems},
         "oracle sources": {name: plugins.source_digest(str(name)) or "built in" for name in experiment.oracles},
@@ -235,9 +238,7 @@ def _score_problem(
     return card, originals
 
 
-def _cost_rows(
-    problem: Problem, name: str, algorithm: Algorithm, done: Unlearned, originals: Population
-) -> list[Row]:
+def _cost_rows(problem: Problem, name: str, algorithm: Algorithm, done: Unlearned, originals: Population) -> list[Row]:
     """Cost of one algorithm per member; the retrain it is a share of is the originals' own training."""
     values = {"cost/seconds": done.seconds, "cost/share": done.seconds / originals.seconds,
               "cost/examples": float(done.examples.mean())}  # fmt: skip

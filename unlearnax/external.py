@@ -80,7 +80,9 @@ def score_files(
     for goal, path in oracles.items():
         logits = read_array(path)
         if logits.ndim != 3 or len(logits) < 6:
-            raise ValueError(f"Expected oracle {goal} in {path} to be [2M, N, C] with M of at least 3, got {logits.shape}.")
+            raise ValueError(
+                f"Expected oracle {goal} in {path} to be [2M, N, C] with M of at least 3, got {logits.shape}."
+            )
         half = len(logits) // 2
         # The two usual oracles keep the names that the report's compass looks for.
         known = {"untraining": "retrain", "unlearning": "concept_free"}.get(goal, goal)
@@ -94,7 +96,7 @@ def score_files(
     card = score(name, layout, halves, found, margin=margin)
     counts = {part: len(positions) for part, positions in layout.slices.items()}
     forget, concept = counts.get("forget", 0), counts.get("forget", 0) + counts.get("concept_rest", 0)
-    row = ProblemRow(name, forget / concept if concept else 1.0, 0, digest(y, {k: v for k, v in layout.slices.items()}),
+    row = ProblemRow(name, forget / concept if concept else 1.0, 0, digest(y, layout.slices),
                      forget, concept, counts.get("retain", 0), counts.get("other_test", 0), card.scale,
                      card.nothing_to_untrain)  # fmt: skip
     facts = {"experiment": name, "command": command, "margin": margin, "files": [str(p) for p in candidates.values()]}

@@ -68,8 +68,8 @@ class Distance(NamedTuple):
 
     def over(self, unit: Estimate) -> Distance:
         """In units of another energy, jointly left out."""
-        divided = (combine(np.divide, part, unit) for part in (self.energy, self.bias))
-        return Distance(*divided, self.noise / unit.value)
+        energy, bias = (combine(np.divide, part, unit) for part in (self.energy, self.bias))
+        return Distance(energy, bias, self.noise / unit.value)
 
 
 def embedding_noise(within: Array) -> np.ndarray:

@@ -15,7 +15,7 @@ from unlearnax.algorithms import ALGORITHMS
 from unlearnax.cache import cache_folder
 from unlearnax.devices import compile_cache_folder
 from unlearnax.metrics import METRICS
-from unlearnax.oracles import ORACLES
+from unlearnax.oracles import ORACLES  # pyright: ignore[reportMissingImports]
 from unlearnax.provenance import environment
 from unlearnax.recipes import Recipe
 from unlearnax.taint import verify_oracle
@@ -85,8 +85,7 @@ def doctor() -> Table:
     for name in ("digits", "fashion_mnist"):
         try:
             splits = data.load(name)
-            sizes = ", ".join(f"{len(part.x)} {kind}" for kind, part in
-                              (("train", splits.train), ("validation", splits.validation), ("test", splits.test)))  # fmt: skip
+            sizes = ", ".join(f"{len(getattr(splits, part).x)} {part}" for part in ("train", "validation", "test"))
             made.add_row(f"data: {name}", f"found: {sizes}, {np.dtype(splits.train.x.dtype)}")
         except (FileNotFoundError, ValueError) as error:
             made.add_row(f"data: {name}", f"not found: {error}")

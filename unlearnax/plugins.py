@@ -25,7 +25,8 @@ def load_file(path: str | Path) -> ModuleType:
     if not path.is_file():
         raise FileNotFoundError(f"Expected {str(path)!r} to be a Python file.")
     spec = importlib.util.spec_from_file_location(f"unlearnax_file_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -57,7 +58,7 @@ def resolve_oracle(oracle: str | Oracle | Callable) -> Oracle:
 
     A file may define ``excludes(problem)``, the promise for the taint test, and ``GOAL``, the word for verdicts.
     """
-    from unlearnax.oracles import ORACLES  # content is looked up lazily: core does not depend on it
+    from unlearnax.oracles import ORACLES  # pyright: ignore[reportMissingImports]  # content is looked up lazily: core does not depend on it
 
     if isinstance(oracle, Oracle):
         return oracle

@@ -15,7 +15,7 @@ from unlearnax.types import Array, Dataset, Problem, Slice, Splits
 MAX_SLICE = 2000
 
 
-def _rows(name: str, rows: Array, size: int) -> np.ndarray:
+def _rows(name: str, rows: Array | list[int], size: int) -> np.ndarray:
     rows = np.asarray(rows)
     if rows.ndim != 1 or (len(rows) and not np.issubdtype(rows.dtype, np.integer)):
         raise ValueError(f"Expected {name} of shape {rows.shape} and type {rows.dtype} to be a list of row numbers.")
@@ -38,7 +38,7 @@ def make_problem(
     splits: Splits,
     forget: Array,
     concept: Array,
-    concept_test: Array = (),
+    concept_test: Array | None = None,
     *,
     repaired: Dataset | None = None,
     test_true: np.ndarray | None = None,
@@ -60,7 +60,7 @@ def make_problem(
     check_splits(splits)
     train, test = splits.train, splits.test
     forget, concept = (_rows(n, r, len(train.x)) for n, r in (("forget", forget), ("concept", concept)))
-    concept_test = _rows("concept_test", concept_test, len(test.x))
+    concept_test = _rows("concept_test", [] if concept_test is None else concept_test, len(test.x))
     if len(forget) == 0:
         raise ValueError("Expected forget with 0 rows to be non-empty.")
     outside = np.setdiff1d(forget, concept)
@@ -68,7 +68,9 @@ def make_problem(
         raise ValueError(f"Expected forget to lie inside the concept; {len(outside)} rows do not, as row {outside[0]}.")
     retain = np.setdiff1d(np.arange(len(train.x)), concept)
     if len(retain) == 0:
-        raise ValueError(f"Expected the retain set to be non-empty; the concept holds all {len(concept)} training rows.")
+        raise ValueError(
+            f"Expected the retain set to be non-empty; the concept holds all {len(concept)} training rows."
+        )
     rest = np.setdiff1d(concept, forget)
     other_test = np.setdiff1d(np.arange(len(test.x)), concept_test)
     slices = {
@@ -167,12 +169,15 @@ def from_masks(
     splits: Splits, forget: Array, concept: Array, concept_test: Array | None = None, *, name: str = "masks"
 ) -> Problem:
     """A problem from boolean masks over train `[N]` (and over test for `concept_test`)."""
-    masks = {"forget": (forget, splits.train), "concept": (concept, splits.train), "concept_test": (concept_test, splits.test)}  # fmt: skip
+    masks = (("forget", forget, splits.train), ("concept", concept, splits.train),
+             ("concept_test", concept_test, splits.test))  # fmt: skip
     rows = []
-    for field, (mask, part) in masks.items():
+    for field, mask, part in masks:
         mask = np.zeros(len(part.x), bool) if mask is None else np.asarray(mask)
         if mask.dtype != bool or mask.shape != (len(part.x),):
-            raise ValueError(f"Expected {field} of shape {mask.shape}, {mask.dtype}, to be bool of shape ({len(part.x)},).")
+            raise ValueError(
+                f"Expected {field} of shape {mask.shape}, {mask.dtype}, to be bool of shape ({len(part.x)},)."
+            )
         rows.append(np.flatnonzero(mask))
     return make_problem(f"{splits.name}-{name}", splits, *rows)
 
@@ -278,7 +283,9 @@ def triggered(
     checks.at_least_one("patch", patch)
     shape = splits.inputs.shape
     if len(shape) != 3 or patch > min(shape[:2]):
-        raise ValueError(f"Expected patch={patch} to fit images [height, width, channels], got inputs of shape {shape}.")
+        raise ValueError(
+            f"Expected patch={patch} to fit images [height, width, channels], got inputs of shape {shape}."
+        )
     bright = 255 if splits.train.x.dtype == np.uint8 else splits.inputs.mean + 2 * splits.inputs.std
     bright = bright if value is None else value
     train, test = splits.train, splits.test

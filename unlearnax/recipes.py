@@ -91,7 +91,8 @@ class Recipe:
         try:
             base = getattr(optax, self.optimizer)(learning_rate=1.0, **dict(self.optimizer_args))
         except TypeError as error:
-            raise ValueError(f"Expected optimizer_args={dict(self.optimizer_args)} to fit {self.optimizer}: {error}.")
+            given = dict(self.optimizer_args)
+            raise ValueError(f"Expected optimizer_args={given} to fit {self.optimizer}: {error}.") from error
         return optax.chain(optax.add_decayed_weights(self.weight_decay), base) if self.weight_decay else base
 
     def learning_rate_at(self, progress: Any) -> Any:
@@ -109,7 +110,7 @@ class Recipe:
         try:
             return getattr(optax, self.schedule)(**{first: self.learning_rate} | args)(progress)
         except TypeError as error:
-            raise ValueError(f"Expected schedule_args={args} to fit {self.schedule}: {error}.")
+            raise ValueError(f"Expected schedule_args={args} to fit {self.schedule}: {error}.") from error
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""
@@ -120,5 +121,5 @@ class Recipe:
         """Inverse of `to_json`."""
         fields = json.loads(text)
         for name in ("model_args", "optimizer_args", "schedule_args"):
-            fields[name] = freeze({key: value for key, value in fields[name]})
+            fields[name] = freeze(dict(fields[name]))
         return cls(**fields)

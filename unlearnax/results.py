@@ -43,7 +43,8 @@ class ProblemRow:
 class Row:
     """One number.
 
-    kind: "original", "algorithm", "control", or "oracle" (its accuracy, for comparison).  goal: the algorithm's declared goal, "" for others.
+    kind: "original", "algorithm", "control", or "oracle" (its accuracy, for comparison).
+    goal: the algorithm's declared goal, "" for others.
     metric: "distance/margin" and "distance/output" (scaled, root; 0 at the oracle), "energy/margin" and "energy/output"
         (as measured, with floor and p-values), "accuracy" (share in [0, 1]), "cost/share" (of one retrain's wall time),
         "cost/seconds" (per member), "cost/examples" (passed forward and backward per member).

@@ -7,7 +7,7 @@ from member i of the originals, references and controls of an oracle are trained
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
@@ -72,7 +72,7 @@ class _Population:
     """
 
     name: str
-    points: dict[str, Array]
+    points: Mapping[str, Array]
     within: dict[str, np.ndarray]
     noise: dict[str, np.ndarray]
 
@@ -195,11 +195,11 @@ def score(
     candidates = candidates | controls
     references = {name: _population(f"oracle {name}", o.reference, layout) for name, o in oracles.items()}
     goals = {name: oracle.goal for name, oracle in oracles.items()}
-    scale = _scale(layout, references, goals, candidates, coincide)
     tests = len(candidates) * len(oracles) * len(layout.slices) * len(FORMS)
     permutations = max(MIN_PERMUTATIONS, PERMUTATIONS_PER_TEST * tests)
     key_null, key_floor = jax.random.split(jax.random.key(seed))
     floors = _floors(key_floor, references, oracles, layout)
+    scale = _scale(layout, references, goals, candidates, coincide, floors)
 
     rows: list[Row] = []
     verdicts: list[VerdictRow] = []
@@ -207,7 +207,7 @@ def score(
     reaches_untraining = False
     for name, candidate in candidates.items():
         logits = np.asarray(candidate.logits)
-        alive = np.isfinite(logits).all((1, 2))
+        alive = np.asarray(np.isfinite(logits).all((1, 2)))
         if alive.sum() < 3:
             outcome = Outcome("damages the model", f"{(~alive).sum()} of {len(alive)} members are not finite", None)
         else:
@@ -273,37 +273,39 @@ def _scale(
     goals: dict[str, str],
     candidates: dict[str, CandidateLogits],
     coincide: bool,
+    floors: dict[tuple[str, str, str], float],
 ) -> _Scale:
     """The unit of each (form, slice, oracle).
 
     Concept slices share one unit, so that a candidate's slices compare: the two oracles' distance on all concept slices
-    pooled; where they coincide, or there is one oracle, the originals' distance to the oracle; where that cannot be told
-    from 0 either, the oracle's distance to an uninformed model, which gives every class the same probability.
+    pooled; where they coincide, or there is one oracle, the originals' distance to the oracle; where that is not beyond
+    twice its floor in every case, so that it could be noise, the oracle's distance to an uninformed model, which gives
+    every class the same probability.
     Damage slices each have the distance of the oracle to an uninformed model on that slice.
     """
     by_goal = {goal: references[name] for name, goal in goals.items()}
     first, second = by_goal.get("untraining"), by_goal.get("unlearning")
-    found = next((c for c in candidates.values() if c.kind == "original"), None)
-    originals = None
-    if found is not None and np.isfinite(found.logits).all():
-        originals = _population("originals", found.logits, layout)
+    original = next((c for c in candidates.values() if c.kind == "original"), None)
+    pairs = [(oracle, form) for oracle in references for form in FORMS]
+    label, apart = "uninformed to oracle", {}
+    if first is not None and second is not None and not coincide:
+        label = "oracle to oracle"
+        each = {form: _pooled(first, second, form, layout).energy for form in FORMS}
+        apart = {(oracle, form): each[form] for oracle, form in pairs}
+    elif original is not None and np.isfinite(original.logits).all():
+        label = "original to oracle"
+        originals = _population("originals", original.logits, layout)
+        apart = {(o, form): _pooled(originals, references[o], form, layout).energy for o, form in pairs}
+    if not all(unit.value > 2 * floors[form, POOLED, oracle] for (oracle, form), unit in apart.items()):
+        label, apart = "uninformed to oracle", {}
     unit: dict[tuple[str, str, str], Estimate] = {}
-    labels = []
-    for oracle, reference in references.items():
-        for form in FORMS:
-            uninformed = _uninformed(reference, form, layout, reference.points["output"].shape[-1])
-            label, concept = "uninformed to oracle", None
-            if first is not None and second is not None and not coincide:
-                label, concept = "oracle to oracle", _pooled(first, second, form, layout)
-            elif originals is not None:
-                label, concept = "original to oracle", _pooled(originals, reference, form, layout)
-            if concept is None or energy_interval(concept)[0] <= 0:
-                label, concept = "uninformed to oracle", None
-            labels.append(label)
-            for part in layout.slices:
-                whole = uninformed[POOLED] if concept is None else concept.energy
-                unit[form, part, oracle] = uninformed[part] if part in layout.damage else whole
-    return _Scale(", ".join(dict.fromkeys(labels)), unit)
+    for oracle, form in pairs:
+        reference = references[oracle]
+        uninformed = _uninformed(reference, form, layout, reference.points["output"].shape[-1])
+        for part in layout.slices:
+            concept = apart.get((oracle, form), uninformed[POOLED])
+            unit[form, part, oracle] = uninformed[part] if part in layout.damage else concept
+    return _Scale(label, unit)
 
 
 def _bounds(squared: Squared, layout: Layout) -> dict[str, list[tuple[str, Bound]]]:

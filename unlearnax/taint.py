@@ -83,4 +83,6 @@ def verify_oracle(oracle: Oracle, problem: Problem, model: Model, recipe: Recipe
     if not _same(*worlds):
         return TaintReport(False, "members trained in its world changed with values that it promises to exclude")
     rows = len(np.union1d(exclusion.x_rows, exclusion.y_rows))
-    return TaintReport(True, f"{members} members bit-identical and finite under taint of {rows} rows; originals changed")
+    return TaintReport(
+        True, f"{members} members bit-identical and finite under taint of {rows} rows; originals changed"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -22,8 +23,8 @@ class Training(NamedTuple):
         subset `rows`; the ranges may be cut anywhere without changing the result.
     """
 
-    init: object
-    segment: object
+    init: Callable[[Key], TrainState]
+    segment: Callable[..., tuple[TrainState, Info]]
 
 
 @functools.cache

@@ -178,7 +178,7 @@ class Model:
     name: str
     init: Callable[[Key], tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[jax.Array, PyTree]]
-    features: Callable[[PyTree, PyTree, Array], jax.Array]
+    features: Callable[..., jax.Array]
     layers: tuple[str, ...]
 
 

@@ -76,7 +76,8 @@ def decide(
             the problem does not have both oracles or they coincide.
         damage: oracle -> output-form bounds on the damage slices alone.
         share: declared share of the root scale below which an oracle counts as reached.
-        damage_share: the share above which damage slices count as damaged.  members: M.  diverged: members with outputs that are not finite.
+        damage_share: the share above which damage slices count as damaged.
+        members: M.  diverged: members with outputs that are not finite.
         coincide: the untraining and unlearning oracles describe one world.
     """
     if diverged:
@@ -94,7 +95,9 @@ def decide(
     if damage and all(any(b.low > damage_share**2 for b in each) for each in damage.values()):
         nearest = min(damage, key=lambda oracle: max(b.value for b in damage[oracle]))
         return Outcome(
-            "damages the model", f"outputs beyond {damage_share:g} from every oracle; {nearest}: {_worst(damage[nearest])}", None
+            "damages the model",
+            f"outputs beyond {damage_share:g} from every oracle; {nearest}: {_worst(damage[nearest])}",
+            None,
         )
     undecided = [oracle for oracle, answer in status.items() if answer is None]
     if undecided:

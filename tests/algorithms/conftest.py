@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -43,3 +44,62 @@ def tiny() -> Tiny:
     inputs = InputSpec((4,), mean=1.0, std=1.5)
     plain, normed = (mlp(inputs, CLASSES, widths=(8,), batch_norm=norm) for norm in (False, True))
     return Tiny(plain, normed, rows, x, y)
+
+
+class Direct:
+    """The same network and optimisers written out, without batches, loops under jit or optax."""
+
+    @staticmethod
+    def logits(params, x):
+        hidden = (x - 1.0) / 1.5 @ params["dense0"]["kernel"] + params["dense0"]["bias"]
+        return jnp.maximum(hidden, 0) @ params["head"]["kernel"] + params["head"]["bias"]
+
+    @staticmethod
+    def log_p(logits, temperature=1.0):
+        return jnp.log(jnp.exp(logits / temperature) / jnp.exp(logits / temperature).sum(-1, keepdims=True))
+
+    @classmethod
+    def nll(cls, params, x, y):
+        return -cls.log_p(cls.logits(params, x))[np.arange(len(y)), y]
+
+    @classmethod
+    def kl(cls, p, q, temperature=1.0):
+        """KL(p ‖ q) of each row of logits."""
+        p, q = cls.log_p(p, temperature), cls.log_p(q, temperature)
+        return (jnp.exp(p) * (p - q)).sum(-1)
+
+    @staticmethod
+    def sgd(params, objectives, *, learning_rate, momentum=0.0, weight_decay=0.0):
+        """One step for each objective(params), with the decay added to the gradient."""
+        buffer = jax.tree.map(jnp.zeros_like, params)
+        for objective in objectives:
+            grads = jax.grad(objective)(params)
+            buffer = jax.tree.map(lambda b, g, p: momentum * b + g + weight_decay * p, buffer, grads, params)
+            params = jax.tree.map(lambda p, b: p - learning_rate * b, params, buffer)
+        return params
+
+    @staticmethod
+    def adam(params, objectives, *, learning_rate):
+        first = second = jax.tree.map(jnp.zeros_like, params)
+        for t, objective in enumerate(objectives, 1):
+            grads = jax.grad(objective)(params)
+            first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, grads)
+            second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, second, grads)
+            params = jax.tree.map(
+                lambda p, m, v, t=t: p - learning_rate * m / (1 - 0.9**t) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8),
+                params, first, second,
+            )  # fmt: skip
+        return params
+
+    @staticmethod
+    def close(a, b, rtol=1e-3, atol=2e-5):
+        jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, rtol=rtol, atol=atol), a, b)
+
+    @staticmethod
+    def differ(a, b, by=1e-3):
+        return max(float(jnp.abs(p - q).max()) for p, q in zip(*map(jax.tree.leaves, (a, b)), strict=True)) > by
+
+
+@pytest.fixture(scope="session")
+def direct() -> type[Direct]:
+    return Direct

@@ -110,9 +110,25 @@ def counted(model):
     return COUNTED[id(model)]
 
 
+def floats_of(name):
+    return {key: value for key, value in visible(name).items() if isinstance(value, float)}
+
+
 @functools.cache
+def program(name, model):
+    """One program for each algorithm and model, with every float hyperparameter traced."""
+    make, mine = ALGORITHMS[name].make, visible(name)
+    cheap = {"xla_llvm_disable_expensive_passes": True}  # compiling is nearly all that these tests do
+
+    def run(key, state, request, floats):
+        return make(counted(model)[0], **mine | floats)(key, state, request)
+
+    return jax.jit(run, compiler_options=cheap), jax.jit(jax.vmap(run, (0, 0, None, 0)), compiler_options=cheap)
+
+
 def compiled(name, model):
-    return jax.jit(ALGORITHMS[name].make(counted(model)[0], **visible(name)))
+    run, floats = program(name, model)[0], floats_of(name)
+    return lambda key, state, request: run(key, state, request, floats)
 
 
 @pytest.fixture(params=["plain", "normed"])
@@ -173,38 +189,25 @@ def test_a_member_stays_a_member(name, model, tiny):
     assert same((out, info), compiled(name, model)(KEY, state, tiny.request()))
 
 
-def test_jit_equals_eager(name, tiny):
-    state, request = tiny.state(tiny.normed), tiny.request()
+def test_eager_with_python_values_equals_jit_with_traced_ones(name, tiny):
+    state, request = tiny.state(), tiny.request()
     kept = jax.tree.map(np.array, (state, request))
-    eager = ALGORITHMS[name].make(tiny.normed, **visible(name))(KEY, state, request)
-    assert_close(eager, compiled(name, tiny.normed)(KEY, state, request))
+    eager = ALGORITHMS[name].make(tiny.model, **visible(name))(KEY, state, request)
+    assert_close(eager, compiled(name, tiny.model)(KEY, state, request))
     assert same((state, request), kept)
 
 
-def test_vmap_over_members_equals_a_loop(name, tiny):
-    states = [tiny.state(tiny.normed, seed) for seed in range(3)]
-    keys = jax.random.split(KEY, 3)
-    run = compiled(name, tiny.normed)
-    together = jax.vmap(run, (0, 0, None))(keys, jax.tree.map(lambda *s: jnp.stack(s), *states), tiny.request())
-    for i, state in enumerate(states):
-        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), run(keys[i], state, tiny.request()))
-
-
-def test_float_hyperparameters_can_be_traced_and_batched(name, tiny):
-    """Two lanes, one with every float halved, equal two separate runs with Python values."""
-    mine = visible(name)
-    floats = {key: value for key, value in mine.items() if isinstance(value, float)}
-    halved = {key: value / 2 for key, value in floats.items()}
-    state, request = tiny.state(tiny.normed), tiny.request()
-
-    def run(floats):
-        return ALGORITHMS[name].make(tiny.normed, **mine | floats)(KEY, state, request)
-
-    both = {key: jnp.asarray([floats[key], halved[key]], jnp.float32) for key in floats}
-    lanes = jax.jit(lambda floats: jax.vmap(run, axis_size=2)(floats))(both)
-    expected = compiled(name, tiny.normed)(KEY, state, request), run(halved)
-    for i, one in enumerate(expected):
-        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], lanes), one)
+def test_batched_members_and_floats_equal_a_loop(name, tiny):
+    """Two lanes with their own key, state and hyperparameters: one at the visible values, one with each float halved."""
+    one, batched = program(name, tiny.model)
+    lanes = [
+        (jax.random.key(i), tiny.state(seed=i), {key: value / (1 + i) for key, value in floats_of(name).items()})
+        for i in range(2)
+    ]
+    keys, states, floats = jax.tree.map(lambda *leaf: jnp.stack(leaf), *lanes)
+    together = batched(keys, states, tiny.request(), floats)
+    for i, (key, state, mine) in enumerate(lanes):
+        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), one(key, state, tiny.request(), mine))
 
 
 @pytest.mark.parametrize("forgotten", [1, 5, 16])

@@ -58,7 +58,9 @@ def arrays(
         raise ValueError(f"Expected arrays {', '.join(REQUIRED)}; missing: {', '.join(missing)}.")
     unknown = set(given) - set(REQUIRED) - set(OPTIONAL)
     if unknown:
-        raise ValueError(f"Expected arrays among {', '.join(REQUIRED + OPTIONAL)}; got also {', '.join(sorted(unknown))}.")
+        raise ValueError(
+            f"Expected arrays among {', '.join(REQUIRED + OPTIONAL)}; got also {', '.join(sorted(unknown))}."
+        )
 
     def part(which: str) -> Dataset:
         x, y = given[f"x_{which}"], given[f"y_{which}"]

@@ -19,9 +19,8 @@ def digits() -> Splits:
     """
     from sklearn.datasets import load_digits  # slow import
 
-    bunch = load_digits()
-    x = np.asarray(bunch["data"], np.float32).reshape(-1, 8, 8, 1)
-    y = np.asarray(bunch["target"], np.int32)
-    parts = [Dataset(x[rows], y[rows], y[rows]) for rows in stratified(y, SIZES, seed=0)]
+    data, target = load_digits(return_X_y=True)
+    x, y = np.asarray(data, np.float32).reshape(-1, 8, 8, 1), np.asarray(target, np.int32)
+    train, validation, test = (Dataset(x[rows], y[rows], y[rows]) for rows in stratified(y, SIZES, seed=0))
     names = tuple(str(digit) for digit in range(10))
-    return check_splits(Splits("digits", *parts, 10, names, names, InputSpec((8, 8, 1), 0.0, 16.0)))
+    return check_splits(Splits("digits", train, validation, test, 10, names, names, InputSpec((8, 8, 1), 0.0, 16.0)))

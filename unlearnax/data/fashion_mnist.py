@@ -14,7 +14,7 @@ from unlearnax.data.validate import check_splits, stratified
 from unlearnax.types import Dataset, InputSpec, Splits
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")  # fmt: skip
+FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 COARSE = ("top", "bottom", "dress", "shoe", "bag")
 TO_COARSE = np.array([0, 1, 0, 2, 0, 3, 0, 3, 4, 3], np.int32)

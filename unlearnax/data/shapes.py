@@ -77,4 +77,6 @@ def shapes(
         y = np.repeat(np.arange(len(classes), dtype=np.int32), count)
         parts.append(Dataset(x, y, y))
     spec = InputSpec((size, size, 1), 0.2, 0.35)
-    return check_splits(Splits("shapes", *parts, len(classes), tuple(classes), tuple(classes), spec))
+    return check_splits(
+        Splits("shapes", parts[0], parts[1], parts[2], len(classes), tuple(classes), tuple(classes), spec)
+    )

@@ -140,10 +140,7 @@ def permuted_energies(key: jax.Array, distances: Array, *, p: int, q: int, count
     def one_slice(d: jax.Array) -> jax.Array:
         to_p = in_p @ d
         pp, pq = (to_p * in_p).sum(1), (to_p * in_q).sum(1)
-        if p + q == pooled:
-            qq = d.sum() - pp - 2 * pq
-        else:
-            qq = ((in_q @ d) * in_q).sum(1)
+        qq = d.sum() - pp - 2 * pq if p + q == pooled else ((in_q @ d) * in_q).sum(1)
         return 2 * pq / (p * q) - pp / (p * (p - 1)) - qq / (q * (q - 1))
 
     return jax.lax.map(one_slice, distances)

@@ -1,0 +1,107 @@
+"""The command line as a user meets it: separate processes, files, exit codes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(*arguments, cache, expect=0, cwd=ROOT):
+    environment = os.environ | {"UNLEARNAX_CACHE": str(cache), "COLUMNS": "200"}
+    environment.pop("XLA_FLAGS", None)
+    done = subprocess.run([sys.executable, "-m", "unlearnax.cli", *map(str, arguments)], cwd=cwd, env=environment,
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_quickstart_at_smoke_size(tmp_path):
+    shown = command("run", "experiments/quickstart.py", "--size", "smoke", "--out", tmp_path / "run", "--seed", "5",
+                    cache=tmp_path / "cache")  # fmt: skip
+    for name in ("neg_grad_plus", "held-out retrain", "Report:"):
+        assert name in shown
+    page = (tmp_path / "run" / "report.html").read_text()
+    for name in (
+        "scrub",
+        "held-out concept_free",
+        "experiments/quickstart.py --size smoke",
+        "Hyperparameters were chosen",
+    ):
+        assert name in page
+    assert (tmp_path / "run" / "results.csv").stat().st_size > 10_000
+    assert list((tmp_path / "run" / "figures").glob("*.pdf"))
+    (tmp_path / "run" / "report.html").unlink()
+    assert "Report:" in command("report", tmp_path / "run", cache=tmp_path / "cache")
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_listing_and_doctor(tmp_path):
+    assert "Kurmanji" in command("list", "algorithms", cache=tmp_path)
+    assert "concept_free" in command("list", "oracles", cache=tmp_path)
+    assert "fashion_mnist" in command("list", "datasets", cache=tmp_path)
+    assert "energy" in command("list", "metrics", cache=tmp_path)
+    shown = command("doctor", cache=tmp_path)
+    for name in ("jax", "digits", "cache folder", "XLA_FLAGS"):
+        assert name in shown
+
+
+def test_verify_oracles(tmp_path):
+    assert "bit-identical" in command("oracles", "verify", "retrain", cache=tmp_path)
+    leaky = tmp_path / "leaky.py"
+    leaky.write_text(
+        "import numpy as np\nfrom unlearnax.types import Exclusion, World\n"
+        "def leaky(problem):\n    return World(problem.train.x, problem.train.y, np.arange(len(problem.train.x)))\n"
+        "def excludes(problem):\n    return Exclusion(problem.forget, problem.forget)\n"
+    )
+    assert "NO" in command("oracles", "verify", f"{leaky}:leaky", cache=tmp_path, expect=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "experiments/nowhere.py"], "nowhere.py"),
+        (["run", "experiments/quickstart.py", "--size", "smok"], "Did you mean 'smoke'"),
+        (["run", "experiments/quickstart.py", "--members", "0"], "Expected members=0"),
+        (["report", "nowhere"], "holds no results"),
+        (["oracles", "verify", "retrian"], "Did you mean 'retrain'"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, tmp_path):
+    shown = command(*arguments, cache=tmp_path, expect=2)
+    assert message in shown.replace("\n", " ")
+    assert "Traceback" not in shown
+
+
+def test_score_from_files(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 60)
+
+    def population(knows, members):
+        logits = 0.5 * rng.normal(size=(members, 60, 4))
+        logits[:, np.arange(60), labels] += 4
+        if not knows:
+            logits[:, np.arange(30), labels[:30]] -= 10
+        return logits.astype(np.float32)
+
+    files = {"labels": labels, "original": population(True, 30), "untraining": population(True, 60),
+             "unlearning": population(False, 60), "mine": population(False, 30)}  # fmt: skip
+    for name, array in files.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    np.savez(tmp_path / "slices.npz", forget=np.arange(10), concept_rest=np.arange(10, 30), retain=np.arange(30, 60))
+    arguments = ["score", "--labels", tmp_path / "labels.npy", "--slices", tmp_path / "slices.npz",
+                 "--oracle", f"untraining={tmp_path}/untraining.npy", f"unlearning={tmp_path}/unlearning.npy",
+                 "--original", tmp_path / "original.npy", "--out", tmp_path / "out"]  # fmt: skip
+    shown = command(*arguments, "--candidate", f"mine={tmp_path}/mine.npy", cache=tmp_path)
+    assert "mine" in shown
+    assert "✓ unlearning" in shown
+    assert (tmp_path / "out" / "report.html").exists()
+    shown = command(*arguments, "--candidate", f"mine={tmp_path}/none.npy", cache=tmp_path, expect=2)
+    assert "none.npy" in shown
+    (tmp_path / "mine.npy").write_bytes((tmp_path / "mine.npy").read_bytes()[:200])
+    shown = command(*arguments, "--candidate", f"mine={tmp_path}/mine.npy", cache=tmp_path, expect=2)
+    assert "whole .npy file" in shown

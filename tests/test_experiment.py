@@ -1,0 +1,150 @@
+"""A whole run in-process: rows, reuse of the store, errors before training."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from unlearnax import experiment, plugins, populations, results
+from unlearnax.experiment import Experiment, run
+from unlearnax.recipes import Recipe
+from unlearnax.results import ProblemRow, Row, VerdictRow
+from unlearnax.types import Algorithm, Info, TrainState
+
+SMALL = Experiment(
+    name="small",
+    problem_args=(("concepts", "3"),),
+    discovery_rates=(0.5, 1.0),
+    recipe=Recipe(model_args=(("widths", (16,)),), epochs=2, batch_size=64),
+    algorithms=(("fine_tune", (("epochs", 1),)), ("gradient_ascent", (("learning_rate", 0.05),))),
+    members=4,
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    import os
+
+    folder = tmp_path_factory.mktemp("run")
+    os.environ["UNLEARNAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    seen = []
+    cards = run(SMALL, folder, command="a command", progress=lambda *now: seen.append(now))
+    return folder, cards, seen
+
+
+def test_rows_cover_everything(finished):
+    folder, _, _ = finished
+    candidates = {"do_nothing", "fine_tune", "gradient_ascent", "held-out retrain", "held-out concept_free"}
+    problems = results.read(folder, ProblemRow)
+    assert [problem.rate for problem in problems] == [0.5, 1.0]
+    assert problems[1].scale == "original to oracle"
+    verdicts = results.read(folder, VerdictRow)
+    assert {row.candidate for row in verdicts} == candidates
+    assert len(verdicts) == 2 * len(candidates)
+    rows = results.read(folder, Row)
+    for metric in ("distance/margin", "distance/output", "energy/margin", "energy/output"):
+        for problem, parts in ((problems[0], 6), (problems[1], 5)):  # concept, S, (F∖S), held-out, retain, other test
+            found = [row for row in rows if row.metric == metric and row.problem == problem.problem]
+            assert len(found) == len(candidates) * 2 * parts
+            assert all(np.isfinite([row.value, row.low, row.high]).all() for row in found)
+    costs = [row for row in rows if row.metric == "cost/examples" and row.candidate == "fine_tune"]
+    train = 1400
+    assert costs[0].value == (train - problems[0].forget) // 64 * 64
+    facts = results.read_provenance(folder)
+    for name in ("git commit", "versions", "device", "recipe", "problem_digests", "seed", "plan", "wall_seconds"):
+        assert name in facts
+    assert facts["command"] == "a command"
+
+
+def test_progress_reaches_the_end(finished):
+    _, _, seen = finished
+    for label in ("original", "retrain reference", "concept_free held-out", "algorithms"):
+        assert any(done == total for name, done, total in seen if name == label), label
+
+
+def test_a_second_run_trains_no_oracle_again(finished, tmp_path, monkeypatch):
+    import os
+
+    folder, _, _ = finished
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(folder))  # an empty one trains ...
+    trained = []
+    real = populations._train
+    monkeypatch.setattr(populations, "_train", lambda *args: trained.append(args[6]) or real(*args))
+    more = dataclasses.replace(SMALL, discovery_rates=(1.0,), algorithms=(*SMALL.algorithms, ("ssd", ())))
+    run(more, tmp_path / "a")
+    assert sorted(trained) == sorted(
+        ["original", "retrain reference", "retrain held-out", "concept_free reference", "concept_free held-out"]
+    )
+    run(dataclasses.replace(more, algorithms=()), tmp_path / "b")  # ... a full one does not
+    assert len(trained) == 5
+    assert os.environ["UNLEARNAX_CACHE"] == str(folder)
+
+
+def test_an_own_algorithm_and_oracle(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "cache"))
+
+    def zero_head(model, *, scale: float = 0.0):
+        def unlearn(key, state: TrainState, request):
+            params = dict(state.params)
+            params["head"] = {name: value * scale for name, value in params["head"].items()}
+            return state._replace(params=params), Info(state.step * 0.0, state.step * 0.0)
+
+        return unlearn
+
+    spec = dataclasses.replace(
+        SMALL, discovery_rates=(0.5,), algorithms=(), oracles=("retrain", "oracles/template.py:half_concept")
+    )
+    own = {"zero_head": Algorithm(zero_head, "ambiguous", frozenset(), "mine")}
+    (card,) = run(spec, tmp_path / "run", more_algorithms=own)
+    verdicts = {row.candidate: row.verdict for row in card.verdicts}
+    assert verdicts["zero_head"] == "damages the model"
+    assert "held-out half_concept" in verdicts
+
+
+def never(*args, **kwargs):
+    raise AssertionError("training started")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "digitz"}, "Expected dataset='digitz' to be one of .*Did you mean 'digits'"),
+        ({"problem": "concpt"}, "Did you mean 'concept'"),
+        ({"problem_args": (("concepts", "33"),)}, "Expected concept='33'"),
+        ({"oracles": ("retrian",)}, "Did you mean 'retrain'"),
+        ({"algorithms": (("scrubb", ()),)}, "Did you mean 'scrub'"),
+        ({"algorithms": (("scrub", (("temperature", 0.0),)),)}, r"scrub.*temperature=0.0 in \(0, inf\)"),
+        ({"algorithms": (("scrub", (("warmth", 1.0),)),)}, "scrub.*warmth"),
+        ({"recipe": Recipe(model="mpl")}, "Did you mean 'mlp'"),
+        ({"recipe": Recipe(model_args=(("widhts", (3,)),))}, "widhts"),
+        ({"recipe": Recipe(batch_size=1300)}, "Expected batch_size=1300 to be at most the world's 1258 examples"),
+    ],
+)
+def test_bad_specs_stop_before_training(changes, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "fit", never)
+    with pytest.raises(ValueError, match=message):
+        run(dataclasses.replace(SMALL, **changes), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"members": 0}, "Expected members=0"),
+        ({"members": 2}, "Expected members=2 to be at least 3"),
+        ({"plan": "fast"}, "Expected plan='fast'"),
+        ({"margin": 0.0}, r"Expected margin=0.0 in \(0, 1\)"),
+        ({"discovery_rates": (0.1, 1.4)}, r"Expected discovery_rate=1.4 in \(0, 1\]"),
+    ],
+)
+def test_bad_fields(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SMALL, **changes)
+
+
+def test_the_quickstart_is_a_spec():
+    sizes = plugins.load_file("experiments/quickstart.py").SIZES
+    assert set(sizes) == {"full", "smoke"}
+    full = sizes["full"]
+    assert full.discovery_rates == (0.1, 0.5, 1.0)
+    assert full.members == 64
+    assert len(full.algorithms) == 10

@@ -1,0 +1,85 @@
+"""Requests and the application of algorithms to populations."""
+
+import numpy as np
+import pytest
+
+from unlearnax import data, models, problems
+from unlearnax.algorithms import ALGORITHMS
+from unlearnax.populations import fit
+from unlearnax.recipes import Recipe
+from unlearnax.types import Algorithm, World
+from unlearnax.unlearning import make_request, split_floats, unlearn
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def model(splits):
+    return models.mlp(splits.inputs, 10, widths=(8,))
+
+
+@pytest.fixture(scope="module")
+def originals(splits, model):
+    world = World(splits.train.x, splits.train.y, np.arange(1400))
+    return fit(model, Recipe(epochs=1), world, 3).states
+
+
+def test_a_request_holds_no_test_data_and_no_concept(splits):
+    problem = problems.concept(splits, 3, 0.5)
+    request = make_request(problem)
+    assert len(request.x) == len(splits.train.x) + len(splits.validation.x)
+    forget = request.forget.index[: request.forget.length]
+    retain = request.retain.index[: request.retain.length]
+    np.testing.assert_array_equal(np.sort(np.concatenate([forget, retain])), np.arange(1400))
+    np.testing.assert_array_equal(forget, problem.forget)
+    rest = np.setdiff1d(problem.concept, problem.forget)
+    assert np.isin(rest, retain).all()  # the undiscovered part of the concept looks like any retained row
+    np.testing.assert_array_equal(request.x[request.validation.index], splits.validation.x)
+
+
+def test_rates_and_floats_share_one_program(splits, model, originals):
+    traces = []
+
+    def counted(model, *, learning_rate: float = 0.1):
+        traces.append(1)
+        return ALGORITHMS["gradient_ascent"].make(model, learning_rate=learning_rate, epochs=1)
+
+    algorithm = Algorithm(counted, "ambiguous", frozenset({"forget"}), "test")
+    seen = set()
+    for rate in (0.1, 0.5, 1.0):
+        for learning_rate in (0.01, 0.02):
+            done = unlearn(
+                algorithm, model, originals, problems.concept(splits, 3, rate), {"learning_rate": learning_rate}
+            )
+            seen.add(np.asarray(done.states.params["head"]["bias"]).tobytes())
+    assert len(seen) == 6
+    assert len(traces) == 6 + 1  # the check of the Python values each time, and one trace
+
+
+def test_originals_stay_and_members_are_paired(splits, model, originals):
+    problem = problems.concept(splits, 3, 0.5)
+    before = np.asarray(originals.params["head"]["bias"]).copy()
+    done = unlearn(ALGORITHMS["fine_tune"], model, originals, problem, {"epochs": 1}, seed=3)
+    np.testing.assert_array_equal(originals.params["head"]["bias"], before)
+    again = unlearn(ALGORITHMS["fine_tune"], model, originals, problem, {"epochs": 1}, seed=3)
+    np.testing.assert_array_equal(done.states.params["head"]["bias"], again.states.params["head"]["bias"])
+    nothing = unlearn(ALGORITHMS["do_nothing"], model, originals, problem)
+    np.testing.assert_array_equal(nothing.states.params["head"]["bias"], before)
+    assert nothing.examples.tolist() == [0, 0, 0]
+
+
+def test_bad_hyperparameters_stop_before_compiling(splits, model, originals):
+    problem = problems.concept(splits, 3, 0.5)
+    with pytest.raises(ValueError, match="learning_rate=-1"):
+        unlearn(ALGORITHMS["fine_tune"], model, originals, problem, {"learning_rate": -1.0})
+    with pytest.raises(TypeError, match="rate"):
+        unlearn(ALGORITHMS["fine_tune"], model, originals, problem, {"rate": 1.0})
+
+
+def test_floats_are_arguments_and_the_rest_is_the_program():
+    floats, static = split_floats({"alpha": 0.5, "epochs": 3, "per_example": True, "layers": ["a"]})
+    assert list(floats) == ["alpha"]
+    assert static == (("epochs", 3), ("layers", ("a",)), ("per_example", True))
