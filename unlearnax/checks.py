@@ -53,3 +53,9 @@ def one_of(name: str, value: Any, options: Iterable[Any]) -> None:
         near = difflib.get_close_matches(str(value), [str(option) for option in options], n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(option) for option in near)}?" if near else ""
         raise ValueError(f"Expected {name}={value!r} to be one of {', '.join(map(str, options))}.{hint}")
+
+
+def image(name: str, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless `shape` is that of one image, (height, width, channels)."""
+    if len(shape) != 3:
+        raise ValueError(f"Expected {name}={shape} to be that of images, (height, width, channels).")

@@ -153,7 +153,7 @@ def run(
         ValueError: anything wrong with the spec, before training starts.
     """
     started = time.perf_counter()
-    chosen = [(name, resolve_algorithm(name), dict(args)) for name, args in experiment.algorithms]
+    chosen = [(name.rpartition(":")[2], resolve_algorithm(name), dict(args)) for name, args in experiment.algorithms]
     chosen += [(name, algorithm, {}) for name, algorithm in (more_algorithms or {}).items()]
     oracles = {plugins.oracle_name(name): plugins.resolve_oracle(name) for name in experiment.oracles}
     all_problems = build_problems(experiment)

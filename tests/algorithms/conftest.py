@@ -72,8 +72,9 @@ class Direct:
     def sgd(params, objectives, *, learning_rate, momentum=0.0, weight_decay=0.0):
         """One step for each objective(params), with the decay added to the gradient."""
         buffer = jax.tree.map(jnp.zeros_like, params)
+        slopes = {objective: jax.jit(jax.grad(objective)) for objective in set(objectives)}
         for objective in objectives:
-            grads = jax.grad(objective)(params)
+            grads = slopes[objective](params)
             buffer = jax.tree.map(lambda b, g, p: momentum * b + g + weight_decay * p, buffer, grads, params)
             params = jax.tree.map(lambda p, b: p - learning_rate * b, params, buffer)
         return params
@@ -81,8 +82,9 @@ class Direct:
     @staticmethod
     def adam(params, objectives, *, learning_rate):
         first = second = jax.tree.map(jnp.zeros_like, params)
+        slopes = {objective: jax.jit(jax.grad(objective)) for objective in set(objectives)}
         for t, objective in enumerate(objectives, 1):
-            grads = jax.grad(objective)(params)
+            grads = slopes[objective](params)
             first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, grads)
             second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, second, grads)
             params = jax.tree.map(

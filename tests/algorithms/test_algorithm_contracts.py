@@ -17,7 +17,7 @@ from unlearnax.algorithms import ALGORITHMS
 BATCH, EPOCHS = 8, 2
 NAMES = sorted(ALGORITHMS)
 SUBSETS = ("forget", "retain", "validation")
-KEY = jax.random.key(3)
+KEY = jax.random.key(4)  # of 18 rows in batches of 8 a pass drops two: under key 3 the only row of S, in both epochs
 
 
 def steps(rows: int) -> int:
@@ -53,8 +53,8 @@ NEEDS = {
         examples=lambda s, r: (steps(s) + EPOCHS * (steps(s) + steps(r))) * BATCH, bad={"fraction": (-0.1, 1.1)}
     ),
     "scrub": Needs(
-        {"max_epochs": 1},
-        examples=lambda s, r: (steps(s) + EPOCHS * steps(r)) * BATCH,
+        {"max_epochs": EPOCHS},
+        examples=lambda s, r: EPOCHS * (steps(s) + steps(r)) * BATCH,
         bad={"alpha": (-1.0,), "gamma": (-1.0,), "temperature": (0.0,), "max_epochs": (-1,)},
     ),
     "bad_teacher": Needs(
@@ -118,7 +118,7 @@ def floats_of(name):
 def program(name, model):
     """One program for each algorithm and model, with every float hyperparameter traced."""
     make, mine = ALGORITHMS[name].make, visible(name)
-    cheap = {"xla_llvm_disable_expensive_passes": True}  # compiling is nearly all that these tests do
+    cheap = {"xla_backend_optimization_level": 0}  # compiling is nearly all that these tests do
 
     def run(key, state, request, floats):
         return make(counted(model)[0], **mine | floats)(key, state, request)

@@ -18,11 +18,12 @@ def test_ssd_dampens_what_matters_more_to_the_forget_set(per_example, tiny, dire
 
     def importance(rows):
         groups = rows[:, None] if per_example else [rows]
-        grads = [jax.grad(lambda p, g=g: direct.nll(p, tiny.x[g], tiny.y[g]).mean())(state.params) for g in groups]
+        gradient = jax.jit(jax.grad(lambda p, x, y: direct.nll(p, x, y).mean()))
+        grads = [gradient(state.params, tiny.x[g], tiny.y[g]) for g in groups]
         return jax.tree.map(lambda *g: np.mean(np.square(g), axis=0), *grads)
 
     def edited(theta, i_d, i_s):
-        out = np.array(theta)
+        out, i_d, i_s = np.array(theta), np.asarray(i_d), np.asarray(i_s)
         for at in np.ndindex(out.shape):
             if i_s[at] > alpha * i_d[at]:
                 out[at] *= min(dampening * i_d[at] / i_s[at], 1.0)

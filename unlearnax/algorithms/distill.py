@@ -28,9 +28,8 @@ def scrub(
     epoch, a pass over R that minimises γ E_R ℓ(θ) + α E_R d.  The released code uses Adam at small scale and SGD at
     large, and a learning rate that falls by steps: here it is Adam at a constant rate, without weight decay.
 
-    Without BatchNorm and dropout the student begins as its own teacher, where ∇d = 0 up to rounding errors of 1e-8.
-    Adam makes full steps of them: the first pass over S is then a random kick of about the learning rate, and two
-    devices agree in distribution only.
+    Without BatchNorm and dropout the student begins as its own teacher, where ∇d = 0: the first pass over S changes
+    nothing and the push begins with the second.
 
     Args:
         alpha, gamma: α, γ ≥ 0.

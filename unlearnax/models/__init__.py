@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 from unlearnax import plugins
 from unlearnax.models.adapters import from_functions, from_linen, from_nnx
+from unlearnax.models.cnn import cnn
+from unlearnax.models.mixer import mixer
 from unlearnax.models.mlp import mlp
 from unlearnax.recipes import Recipe
 from unlearnax.types import InputSpec, Model
 
-MODELS: dict[str, Callable[..., Model]] = {"mlp": mlp}
+MODELS: dict[str, Callable[..., Model]] = {"mlp": mlp, "cnn": cnn, "mixer": mixer}
 
-__all__ = ["MODELS", "build", "from_functions", "from_linen", "from_nnx", "mlp"]
+__all__ = ["MODELS", "build", "cnn", "from_functions", "from_linen", "from_nnx", "mixer", "mlp"]
 
 
 def build(recipe: Recipe, inputs: InputSpec, num_classes: int) -> Model:

@@ -59,7 +59,7 @@ def from_linen(name: str, module: nn.Module, inputs: InputSpec, num_classes: int
         return jnp.asarray(logits, jnp.float32), dict(changed)
 
     def features(params, model_state, x):
-        return module.apply({"params": params, **model_state}, normalise(x, inputs), False, features=True)
+        return jnp.asarray(module.apply({"params": params, **model_state}, normalise(x, inputs), False, features=True))
 
     found = set(jax.eval_shape(lambda: init(jax.random.key(0)))[0])
     if found != set(layers):
@@ -92,7 +92,7 @@ def from_functions(
     def features_raw(params, model_state, x):
         if features is None:
             return apply_raw(params, model_state, x, train=False, key=None)[0]
-        return features(params, model_state, normalise(x, inputs))
+        return jnp.asarray(features(params, model_state, normalise(x, inputs)))
 
     return _checked(Model(name, init, apply_raw, features_raw, layers), inputs, num_classes)
 

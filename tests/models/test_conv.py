@@ -1,0 +1,89 @@
+"""The fast convolution equals the native one, gradients too."""
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from unlearnax.models.conv import LAYOUT, conv_general_dilated
+
+
+def native(x, w, strides, padding):
+    return lax.conv_general_dilated(x, w, strides, padding, dimension_numbers=LAYOUT)
+
+
+def fast(x, w, strides, padding):
+    return conv_general_dilated(x, w, strides, padding, dimension_numbers=LAYOUT)
+
+
+def arrays(kernel=3, size=8, channels=2, width=3, batch=2):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, size, size, channels)).astype(np.float32)
+    return x, rng.normal(size=(kernel, kernel, channels, width)).astype(np.float32)
+
+
+def gradients(conv, x, w, strides, padding):
+    return jax.grad(lambda x, w: jnp.sin(conv(x, w, strides, padding)).sum(), argnums=(0, 1))(x, w)
+
+
+@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.given(
+    kernel=st.sampled_from([1, 3, 5]),
+    stride=st.sampled_from([1, 2]),
+    padding=st.sampled_from(["SAME", "VALID", ((1, 0), (2, 1))]),
+    size=st.integers(5, 9),
+    channels=st.integers(1, 3),
+)
+def test_values_and_gradients(kernel, stride, padding, size, channels):
+    x, w = arrays(kernel, size, channels)
+    np.testing.assert_allclose(
+        fast(x, w, (stride, stride), padding), native(x, w, (stride, stride), padding), rtol=1e-4, atol=1e-4
+    )
+    for a, b in zip(
+        gradients(fast, x, w, (stride, stride), padding),
+        gradients(native, x, w, (stride, stride), padding),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_under_vmap_over_members_and_in_a_loop():
+    x, w = arrays()
+    members = np.stack([w, 2 * w, -w])
+
+    def train(conv, w):
+        def step(_, w):
+            return w - 0.01 * jax.grad(lambda w: jnp.square(conv(x, w, (2, 2), "SAME")).mean())(w)
+
+        return lax.fori_loop(0, 3, step, w)
+
+    together = jax.jit(jax.vmap(lambda w: train(fast, w)))(members)
+    for one, w in zip(together, members, strict=True):
+        np.testing.assert_allclose(one, train(native, w), rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16():
+    x, w = (jnp.asarray(a, jnp.bfloat16) for a in arrays())
+    a, b = (gradients(conv, x, w, (1, 1), "SAME")[1] for conv in (fast, native))
+    assert a.dtype == jnp.bfloat16
+    np.testing.assert_allclose(a.astype(np.float32), b.astype(np.float32), rtol=0.1, atol=0.5)
+
+
+def test_second_derivatives():
+    x, w = arrays(size=5)
+    f = lambda conv: jax.grad(  # noqa: E731
+        lambda w: jax.grad(lambda w: jnp.sin(conv(x, w, (1, 1), "SAME")).sum())(w).sum()
+    )(w)
+    np.testing.assert_allclose(f(fast), f(native), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"rhs_dilation": (2, 2)}, {"feature_group_count": 2}])
+def test_other_settings_take_the_native_form(options):
+    x, w = arrays(width=4)
+    w = w[:, :, :1] if "feature_group_count" in options else w
+    found = conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=LAYOUT, **options)
+    expected = lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=LAYOUT, **options)
+    np.testing.assert_array_equal(found, expected)
