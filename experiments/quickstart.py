@@ -52,18 +52,18 @@ FULL = Experiment(
         (
             "salun",
             (
-                ("fraction", 0.718),
-                ("learning_rate", 0.0672),
+                ("fraction", 0.691),
+                ("learning_rate", 0.0754),
             ),
-        ),  # unlearning: 0.876 (do nothing 1.035)
+        ),  # unlearning: 0.874 (do nothing 1.035)
         (
             "scrub",
             (
-                ("alpha", 0.0266),
-                ("gamma", 0.233),
-                ("learning_rate", 0.00804),
+                ("alpha", 0.0152),
+                ("gamma", 0.148),
+                ("learning_rate", 0.00237),
             ),
-        ),  # unlearning: 1.007 (do nothing 1.035)
+        ),  # unlearning: 1.004 (do nothing 1.035)
         (
             "bad_teacher",
             (

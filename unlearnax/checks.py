@@ -42,7 +42,8 @@ def non_negative(name: str, value: Any) -> None:
 
 def at_least_one(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a whole number of at least 1."""
-    if isinstance(value, bool) or int(value) != value or value < 1:
+    whole = not isinstance(value, bool) and (isinstance(value, int) or float(value).is_integer())
+    if not whole or value < 1:
         raise ValueError(f"Expected {name}={value!r} to be a whole number of at least 1.")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -37,11 +38,21 @@ def set_up(devices: int | None = None, *, compile_cache: bool = True) -> None:
 
 
 def compile_cache_folder() -> Path:
-    """One folder for each JAX version and processor: compiled code does not carry over between them."""
+    """One folder for each JAX version, processor and GPU model: compiled code does not carry over between them."""
     from unlearnax.cache import cache_folder
 
     version = importlib.metadata.version("jax")
-    return cache_folder() / "compiled" / f"jax-{version}-{processor().replace(' ', '-').replace('/', '-')}"
+    name = "-".join([f"jax-{version}", processor(), *gpus()])
+    return cache_folder() / "compiled" / re.sub(r"[^\w.@+-]+", "-", name)
+
+
+def gpus() -> list[str]:
+    """Models of the NVIDIA GPUs the driver lists, each once; found without loading JAX."""
+    found = set()
+    for path in Path("/proc/driver/nvidia/gpus").glob("*/information"):
+        lines = path.read_text(errors="replace").splitlines()
+        found |= {line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")}
+    return sorted(found)
 
 
 def processor() -> str:

@@ -46,7 +46,8 @@ class Row:
     kind: "original", "algorithm", "control", or "oracle" (its accuracy, for comparison).
     goal: the algorithm's declared goal, "" for others.
     metric: "distance/margin" and "distance/output" (scaled, root; 0 at the oracle), "energy/margin" and "energy/output"
-        (as measured, with floor and p-values), "accuracy" (share in [0, 1]), "cost/share" (of one retrain's wall time),
+        (as measured, with floor and p-values), "gain/margin" and "gain/output" (what doing nothing has more of the
+        squared scaled distance, paired by original: above 0 is nearer to the oracle), "accuracy" (share in [0, 1]), "cost/share" (of one retrain's wall time),
         "cost/seconds" (per member), "cost/examples" (passed forward and backward per member).
     oracle: the oracle compared with, "" where none is.  slice: a slice's name, or "concept" for all concept slices
         pooled by example, "" where none.

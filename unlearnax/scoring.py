@@ -245,6 +245,7 @@ def score(
     for name, oracle in oracles.items():
         rows.extend(_accuracy_rows(problem, f"oracle {name}", CandidateLogits(oracle.reference, "oracle"), layout))
     rows = _with_holm(rows) + list(_distance_rows(problem, candidates, squared))
+    rows += _paired_rows(problem, candidates, squared)
     return Scorecard(scale.label, reaches_untraining, rows, verdicts)
 
 
@@ -334,6 +335,19 @@ def _distance_rows(problem: str, candidates: dict[str, CandidateLogits], squared
             low, high = (signed_root(bound) for bound in energy_interval(distance))
             yield Row(problem, name, candidate.kind, candidate.goal, f"distance/{form}", oracle, part,
                       signed_root(distance.energy.value), low, high)  # fmt: skip
+
+
+def _paired_rows(problem: str, candidates: dict[str, CandidateLogits], squared: dict[str, Squared]) -> Iterator[Row]:
+    """How much nearer than the originals an algorithm's members are, each paired with the original that it came from."""
+    baseline = next((name for name, c in candidates.items() if c.kind == "original" and name in squared), None)
+    for name, found in squared.items():
+        candidate = candidates[name]
+        if baseline is None or candidate.kind != "algorithm" or not candidate.paired:
+            continue
+        for (form, part, oracle), distance in found.items():
+            gain = combine(np.subtract, squared[baseline][form, part, oracle].energy, distance.energy)
+            yield Row(problem, name, candidate.kind, candidate.goal, f"gain/{form}", oracle, part, gain.value,
+                      *interval(gain))  # fmt: skip
 
 
 def _accuracy_rows(problem: str, name: str, candidate: CandidateLogits, layout: Layout) -> Iterator[Row]:

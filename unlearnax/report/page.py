@@ -114,7 +114,8 @@ def _problem(run: Run, problem: ProblemRow, label: str) -> dict[str, Any]:
         tables = [
             _table(run, name, f"distance/{form}", s, run.oracles(name), digits=2, margin=margin) for s in (near, far)
         ]
-        distances.append({"form": style.FORM_NAMES[form], "concept": tables[0], "damage": tables[1]})
+        gains = _table(run, name, f"gain/{form}", run.slices(name, f"gain/{form}")[0][:1], run.oracles(name), digits=2)
+        distances.append({"form": style.FORM_NAMES[form], "concept": tables[0], "damage": tables[1], "gains": gains})
     return {
         "row": problem,
         "label": label,
