@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 from unlearnax import jackknife
-from unlearnax.metrics.energy import p_values, pairwise, permuted_energies
+from unlearnax.metrics.energy import p_values, pairwise, permuted_energies, random_splits
 
 EXAMPLES = 20
 WEIGHTS = np.full((1, EXAMPLES), 1 / EXAMPLES, np.float32)
@@ -63,7 +63,8 @@ def null_p_values(members, rho, repeats, count=499):
         d = distances(both, both)
         p, q = slice(None, members), slice(members, None)
         observed = 2 * d[p, q].mean() - (d[p, p].sum() + d[q, q].sum()) / (members * (members - 1))
-        null = permuted_energies(jax.random.key(i), d[None], p=members, q=members, count=count)
+        splits = random_splits(jax.random.key(i), p=members, q=members, pooled=2 * members, count=count)
+        null = permuted_energies(d[None], *splits)
         found[i] = p_values(np.array([observed]), null)[0]
     return found
 

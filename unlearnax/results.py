@@ -47,8 +47,9 @@ class Row:
     goal: the algorithm's declared goal, "" for others.
     metric: "distance/margin" and "distance/output" (scaled, root; 0 at the oracle), "energy/margin" and "energy/output"
         (as measured, with floor and p-values), "gain/margin" and "gain/output" (what doing nothing has more of the
-        squared scaled distance, paired by original: above 0 is nearer to the oracle), "accuracy" (share in [0, 1]), "cost/share" (of one retrain's wall time),
-        "cost/seconds" (per member), "cost/examples" (passed forward and backward per member).
+        squared scaled distance, paired by original: above 0 is nearer to the oracle),
+        "accuracy" (share in [0, 1]), "cost/share" (of one retrain's wall time), "cost/seconds" (per member),
+        "cost/examples" (passed forward and backward, per member).
     oracle: the oracle compared with, "" where none is.  slice: a slice's name, or "concept" for all concept slices
         pooled by example, "" where none.
     low, high: 95 % interval over members.  floor: null 95th percentile.  p, p_adjusted: permutation p-value, raw and

@@ -7,6 +7,7 @@ from member i of the originals, references and controls of an oracle are trained
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 
 import jax
@@ -26,7 +27,7 @@ from unlearnax.jackknife import (
     signed_root,
     within_estimate,
 )
-from unlearnax.metrics.energy import FORMS, p_values, pairwise, permuted_energies, represent
+from unlearnax.metrics.energy import FORMS, p_values, pairwise, permuted_energies, random_splits, represent
 from unlearnax.results import Row, VerdictRow
 from unlearnax.types import Array
 from unlearnax.verdicts import Bound, Outcome, decide, reaches
@@ -198,8 +199,12 @@ def score(
     tests = len(candidates) * len(oracles) * len(layout.slices) * len(FORMS)
     permutations = max(MIN_PERMUTATIONS, PERMUTATIONS_PER_TEST * tests)
     key_null, key_floor = jax.random.split(jax.random.key(seed))
-    floors = _floors(key_floor, references, oracles, layout)
+    floors = _Floors(key_floor, references, oracles, layout)
     scale = _scale(layout, references, goals, candidates, coincide, floors)
+
+    @functools.cache
+    def splits(p: int, q: int) -> tuple[jax.Array, jax.Array]:
+        return random_splits(key_null, p=p, q=q, pooled=p + q, count=permutations)
 
     rows: list[Row] = []
     verdicts: list[VerdictRow] = []
@@ -218,12 +223,12 @@ def score(
                 for form in FORMS:
                     between = _between(population, reference, form, layout)
                     raw = _distances(population, reference, form, between, layout)
-                    null = _null(key_null, population, reference, between, form, permutations)
+                    null = _null(population, reference, between, form, splits(population.members, reference.members))
                     pvalues = p_values(np.array([d.energy.value for d in raw.values()]), null)
                     for (part, distance), p in zip(raw.items(), pvalues, strict=True):
                         squared[name][form, part, oracle] = distance.over(scale.unit[form, part, oracle])
                         low, high = energy_interval(distance)
-                        floor = floors[form, part, oracle]
+                        floor = floors.of(oracle, population.members)[form, part]
                         rows.append(Row(problem, name, candidate.kind, candidate.goal, f"energy/{form}", oracle, part,
                                         distance.energy.value, low, high, floor, float(p)))  # fmt: skip
             bounds = _bounds(squared[name], layout)
@@ -249,23 +254,45 @@ def score(
     return Scorecard(scale.label, reaches_untraining, rows, verdicts)
 
 
-def _null(key, p: _Population, q: _Population, between: np.ndarray, form: str, count: int) -> np.ndarray:
+def _null(
+    p: _Population, q: _Population, between: np.ndarray, form: str, splits: tuple[jax.Array, jax.Array]
+) -> np.ndarray:
     pooled = np.block([[p.within[form], between], [between.swapaxes(1, 2), q.within[form]]])
-    return np.asarray(permuted_energies(key, pooled, p=p.members, q=q.members, count=count))
+    return np.asarray(permuted_energies(pooled, *splits))
 
 
-def _floors(
-    key: jax.Array, references: dict[str, _Population], oracles: dict[str, OracleLogits], layout: Layout
-) -> dict[tuple[str, str, str], float]:
-    """Null 95th percentile of E between disjoint-seed populations of one oracle: (form, slice, oracle) -> E."""
-    floors = {}
-    for name, reference in references.items():
-        control = _population("control", oracles[name].control, layout)
-        for form in FORMS:
-            null = _null(key, control, reference, _between(control, reference, form, layout), form, FLOOR_PERMUTATIONS)
-            for part, values in zip(layout.slices, np.percentile(null, 95, axis=1), strict=True):
-                floors[form, part, name] = float(values)
-    return floors
+class _Floors:
+    """Null 95th percentiles of E between disjoint-seed populations of one oracle, by splitting its 2M members at random.
+
+    The sizes are those of the comparison, as far as the oracle's members reach.
+    """
+
+    def __init__(
+        self, key: jax.Array, references: dict[str, _Population], oracles: dict[str, OracleLogits], layout: Layout
+    ) -> None:
+        self._key, self._parts, self._made = key, tuple(layout.slices), {}
+        self._pooled = {}
+        for name, reference in references.items():
+            control = _population("control", oracles[name].control, layout)
+            self._pooled[name] = reference, control, {f: _between(control, reference, f, layout) for f in FORMS}
+
+    def of(self, oracle: str, members: int) -> dict[tuple[str, str], float]:
+        """(form, slice) -> E, for a candidate of so many members."""
+        if (oracle, members) not in self._made:
+            reference, control, between = self._pooled[oracle]
+            pooled = reference.members + control.members
+            p = min(members, pooled - reference.members)
+            splits = random_splits(self._key, p=p, q=reference.members, pooled=pooled, count=FLOOR_PERMUTATIONS)
+            self._made[oracle, members] = {
+                (form, part): float(value)
+                for form in FORMS
+                for part, value in zip(
+                    self._parts,
+                    np.percentile(_null(control, reference, between[form], form, splits), 95, axis=1),
+                    strict=True,
+                )
+            }
+        return self._made[oracle, members]
 
 
 def _scale(
@@ -274,7 +301,7 @@ def _scale(
     goals: dict[str, str],
     candidates: dict[str, CandidateLogits],
     coincide: bool,
-    floors: dict[tuple[str, str, str], float],
+    floors: _Floors,
 ) -> _Scale:
     """The unit of each (form, slice, oracle).
 
@@ -297,7 +324,10 @@ def _scale(
         label = "original to oracle"
         originals = _population("originals", original.logits, layout)
         apart = {(o, form): _pooled(originals, references[o], form, layout).energy for o, form in pairs}
-    if not all(unit.value > 2 * floors[form, POOLED, oracle] for (oracle, form), unit in apart.items()):
+    if not all(
+        unit.value > 2 * floors.of(oracle, references[oracle].members)[form, POOLED]
+        for (oracle, form), unit in apart.items()
+    ):
         label, apart = "uninformed to oracle", {}
     unit: dict[tuple[str, str, str], Estimate] = {}
     for oracle, form in pairs:

@@ -9,7 +9,14 @@ import scipy.special
 from hypothesis.extra.numpy import arrays
 
 from unlearnax.metrics import energy, margins
-from unlearnax.metrics.energy import energy_from_distances, p_values, pairwise, permuted_energies, represent
+from unlearnax.metrics.energy import (
+    energy_from_distances,
+    p_values,
+    pairwise,
+    permuted_energies,
+    random_splits,
+    represent,
+)
 
 LIMIT = hypothesis.settings(max_examples=25, deadline=None)
 
@@ -115,12 +122,13 @@ def test_permutations_equal_explicit_splits():
     rng = np.random.default_rng(2)
     x = rng.normal(size=(9, 4))
     d = np.abs(x[:, None] - x[None]).mean(-1).astype(np.float32)
-    key = jax.random.key(0)
     for p, q in ((4, 5), (3, 4)):
-        found = np.asarray(permuted_energies(key, d[None], p=p, q=q, count=50))[0]
-        ranks = np.argsort(jax.random.uniform(key, (50, 9)), axis=1)
-        for value, rank in zip(found, ranks, strict=True):
-            first, second = np.flatnonzero(rank < p), np.flatnonzero((rank >= p) & (rank < p + q))
+        in_p, in_q = random_splits(jax.random.key(0), p=p, q=q, pooled=9, count=50)
+        found = np.asarray(permuted_energies(d[None], in_p, in_q))[0]
+        assert len(np.unique(in_p, axis=0)) > 25
+        for value, one_p, one_q in zip(found, in_p, in_q, strict=True):
+            first, second = np.flatnonzero(one_p), np.flatnonzero(one_q)
+            assert (len(first), len(second), len(np.intersect1d(first, second))) == (p, q, 0)
             parts = d[np.ix_(first, first)], d[np.ix_(first, second)], d[np.ix_(second, second)]
             assert value == pytest.approx(float(energy_from_distances(*parts)), abs=1e-5)
 

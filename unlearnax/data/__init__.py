@@ -22,11 +22,11 @@ DATASETS: dict[str, Callable[..., Splits]] = {
 __all__ = ["DATASETS", "arrays", "digits", "fashion_mnist", "load", "shapes"]
 
 
-def load(name: str, **arguments: Any) -> Splits:
-    """A dataset by name.
+def load(dataset: str, /, **arguments: Any) -> Splits:
+    """A dataset by name, with the keywords of its loader.
 
     Raises:
-        ValueError: an unknown name; the nearest ones are suggested.
+        ValueError: an unknown name; the nearest ones are suggested.  And what the loader raises.
     """
-    checks.one_of("dataset", name, DATASETS)
-    return DATASETS[name](**arguments)
+    checks.one_of("dataset", dataset, DATASETS)
+    return DATASETS[dataset](**arguments)

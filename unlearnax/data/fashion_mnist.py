@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from pathlib import Path
@@ -17,27 +18,43 @@ DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 COARSE = ("top", "bottom", "dress", "shoe", "bag")
+# Tops are T-shirt, pullover, coat and shirt; shoes are sandal, sneaker and ankle boot; the other three stand alone.
 TO_COARSE = np.array([0, 1, 0, 2, 0, 3, 0, 3, 4, 3], np.int32)
-VALIDATION = 5000
+VALIDATION = 5000  # of the 60,000; of a smaller file, the same share
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """An array of bytes from a gzipped IDX file.
+def _inflate(path: Path) -> tuple[bytes, str]:
+    """The bytes of a gzip file as far as they can be read, and what stopped the reading ("" at a proper end)."""
+    parts = []
+    try:
+        with gzip.open(path) as file:
+            while part := file.read(1 << 20):
+                parts.append(part)
+    except (EOFError, OSError, zlib.error) as error:
+        return b"".join(parts), str(error)
+    return b"".join(parts), ""
+
+
+def read_idx(path: Path, rank: int) -> np.ndarray:
+    """An array of bytes with `rank` axes from a gzipped IDX file.
 
     Raises:
         ValueError: a damaged or truncated file, named with what was expected and found.
+
+    Source: LeCun, Cortes & Burges, "The MNIST database of handwritten digits", 1998, section "file formats".
     """
-    try:
-        raw = gzip.decompress(path.read_bytes())
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"Expected {path} to be a whole gzip file: {error}.") from error
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
-        raise ValueError(f"Expected {path} to start with an IDX header of unsigned bytes, got {raw[:4]!r}.")
-    header = 4 + 4 * raw[3]
-    shape = tuple(int(n) for n in np.frombuffer(raw[4:header], ">u4")) if len(raw) >= header else ()
-    expected = header + int(np.prod(shape))
-    if len(raw) != expected:
-        raise ValueError(f"Expected {path} to hold {expected} bytes for shape {shape}, found {len(raw)}.")
+    raw, damage = _inflate(path)
+    header, magic = 4 + 4 * rank, bytes((0, 0, 8, rank))  # 8: unsigned bytes
+    if len(raw) < header:
+        reason = f": {damage}" if damage else ""
+        raise ValueError(f"Expected {path} to hold an IDX header of {header} bytes, found {len(raw)} bytes{reason}.")
+    if raw[:4] != magic:
+        raise ValueError(f"Expected {path} to start with the bytes {magic.hex()}, found {raw[:4].hex()}.")
+    shape = tuple(int(n) for n in np.frombuffer(raw[4:header], ">u4"))
+    expected = header + math.prod(shape)
+    if len(raw) != expected or damage:
+        reason = f" and damage: {damage}" if damage else ""
+        raise ValueError(f"Expected {path} to hold {expected} bytes for shape {shape}, found {len(raw)} bytes{reason}.")
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
@@ -50,52 +67,65 @@ def find_folder(folder: str | Path | None = None) -> Path:
     if folder is not None:
         places = [Path(folder)]
     else:
-        given = [Path(os.environ["UNLEARNAX_DATA"])] if "UNLEARNAX_DATA" in os.environ else []
-        places = [place for base in given for place in (base, base / "fashion-mnist")] + [DEBIAN_FOLDER]
+        base = os.environ.get("UNLEARNAX_DATA")
+        places = [Path(base), Path(base) / "fashion-mnist"] if base else []
+        places.append(DEBIAN_FOLDER)
     for place in places:
         if all((place / name).is_file() for name in FILES):
             return place
     looked = ", ".join(str(place) for place in places)
     raise FileNotFoundError(
-        f"Expected the Fashion-MNIST files {', '.join(FILES)} in {looked}. Install Debian's package "
+        f"Expected the Fashion-MNIST files {', '.join(FILES)} in one of: {looked}. Install Debian's package "
         "dataset-fashion-mnist, or put the files in a folder and name it by the argument `folder` or the environment "
         "variable UNLEARNAX_DATA."
     )
 
 
-def fashion_mnist(folder: str | None = None, *, labels: str = "fine", train_size: int | None = None) -> Splits:
+def _read_pair(place: Path, images: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images `[N, 28, 28]` uint8 and labels `[N]` int32."""
+    x, y = read_idx(place / images, 3), read_idx(place / labels, 1).astype(np.int32)
+    if x.shape != (len(y), 28, 28) or not len(y):
+        raise ValueError(
+            f"Expected {place / images} of shape {x.shape} to have shape ({len(y)}, 28, 28), as its labels."
+        )
+    if y.max() >= len(CLASSES):
+        raise ValueError(f"Expected {place / labels} to hold labels in [0, {len(CLASSES)}), found {y.max()}.")
+    return x, y
+
+
+def fashion_mnist(folder: str | Path | None = None, *, labels: str = "fine", train_size: int | None = None) -> Splits:
     """Clothing images, uint8 `[N, 28, 28, 1]`; the concept of an example is its fine class.
 
     Args:
         folder: see `find_folder`.
         labels: "fine" (ten classes) or "coarse" (top, bottom, dress, shoe, bag: a fine class is then a subclass).
-        train_size: a fixed, stratified subset of that many training images; default all 55,000.
+        train_size: a fixed, stratified subset of that many training images, the smaller inside the larger; default all
+            55,000.
 
-    The last part of the 60,000, a fixed stratified 5,000, is the validation split; the test split is the 10,000.
+    A fixed, stratified 5,000 of the 60,000 (seed 0) is the validation split; the test split is the 10,000.
 
     Raises:
-        FileNotFoundError: missing files.  ValueError: damaged files, an unknown labelling, a size out of range.
+        FileNotFoundError: missing files.
+        ValueError: damaged files, an unknown labelling, a size out of range.
 
     Source: Xiao, Rasul & Vollgraf, 2017, arXiv 1708.07747.
     """
     checks.one_of("labels", labels, ("fine", "coarse"))
-    size = 60_000 - VALIDATION if train_size is None else train_size
-    checks.at_least_one("train_size", size)
+    if train_size is not None:
+        checks.at_least_one("train_size", train_size)
     place = find_folder(folder)
-    images, fine, test_images, test_fine = (read_idx(place / name) for name in FILES)
-    available = len(images) - max(len(images) * VALIDATION // 60_000, 1)
-    if train_size is not None and train_size > available:
-        raise ValueError(f"Expected train_size={train_size} to be at most {available}.")
+    images, fine = _read_pair(place, *FILES[:2])
+    test_images, test_fine = _read_pair(place, *FILES[2:])
+    held = max(len(images) * VALIDATION // 60_000, 1)
+    validation, train = stratified(fine, (held, len(images) - held), seed=0)
+    if train_size is not None:
+        if train_size > len(train):
+            raise ValueError(f"Expected train_size={train_size} to be at most {len(train)}.")
+        train = train[stratified(fine[train], (int(train_size),), seed=1)[0]]
 
     def dataset(x: np.ndarray, concept: np.ndarray) -> Dataset:
-        concept = concept.astype(np.int32)
         return Dataset(x[..., None], TO_COARSE[concept] if labels == "coarse" else concept, concept)
 
-    for name, x, y in ((FILES[0], images, fine), (FILES[2], test_images, test_fine)):
-        if x.ndim != 3 or y.shape != x.shape[:1]:
-            raise ValueError(f"Expected {name} of shape {x.shape} to hold one image for each of {y.shape} labels.")
-    validation, rest = stratified(fine, (len(images) - available, available), seed=0)
-    train = rest if train_size is None else rest[stratified(fine[rest], (train_size,), seed=1)[0]]
     classes = CLASSES if labels == "fine" else COARSE
     return check_splits(
         Splits(
@@ -106,6 +136,7 @@ def fashion_mnist(folder: str | None = None, *, labels: str = "fine", train_size
             len(classes),
             classes,
             CLASSES,
+            # Mean and deviation of all 60,000 images as commonly published, in bytes: constants, whatever rows are kept.
             InputSpec((28, 28, 1), 0.2860 * 255, 0.3530 * 255),
         )
     )

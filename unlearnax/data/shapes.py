@@ -9,6 +9,7 @@ from unlearnax.data.validate import check_splits
 from unlearnax.types import Dataset, InputSpec, Splits
 
 SHAPES = ("circle", "square", "triangle", "star", "cross")
+CHUNK = 256  # images rasterised at once: bounds memory, changes no value
 
 
 def _inside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -37,20 +38,32 @@ def draw(shape: str, count: int, size: int, noise: float, rng: np.random.Generat
     centre = rng.uniform(0.40, 0.60, (2, count, 1, 1)) * size
     turn = rng.uniform(0, 2 * np.pi, (count, 1, 1))
     ticks = (np.arange(3 * size) + 0.5) / 3
-    du, dv = ticks[None, None, :] - centre[0], ticks[None, :, None] - centre[1]
-    u = (np.cos(turn) * du + np.sin(turn) * dv) / radius
-    v = (np.cos(turn) * dv - np.sin(turn) * du) / radius
-    fine = _inside(shape, u, v).astype(np.float32)
-    image = fine.reshape(count, size, 3, size, 3).mean((2, 4))
+    image = np.empty((count, size, size), np.float32)
+    for start in range(0, count, CHUNK):
+        rows = slice(start, start + CHUNK)
+        du, dv = ticks[None, None, :] - centre[0, rows], ticks[None, :, None] - centre[1, rows]
+        u = (np.cos(turn[rows]) * du + np.sin(turn[rows]) * dv) / radius[rows]
+        v = (np.cos(turn[rows]) * dv - np.sin(turn[rows]) * du) / radius[rows]
+        fine = _inside(shape, u, v).astype(np.float32)
+        image[rows] = fine.reshape(-1, size, 3, size, 3).mean((2, 4))
     brightness = rng.uniform(0.7, 1.0, (count, 1, 1))
     return np.clip(image * brightness + noise * rng.standard_normal(image.shape), 0, 1)[..., None].astype(np.float32)
+
+
+def _counts(name: str, given: int | tuple[int, ...], classes: tuple[str, ...]) -> list[int]:
+    counts = [given] * len(classes) if np.ndim(given) == 0 else list(given)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    if len(counts) != len(classes):
+        raise ValueError(f"Expected {name}={given} to be one number, or one for each of {', '.join(classes)}.")
+    for count in counts:
+        checks.at_least_one(name, count)
+    return [int(count) for count in counts]
 
 
 def shapes(
     *,
     classes: tuple[str, ...] = ("circle", "square", "triangle", "star"),
-    per_class: int = 300,
-    test_per_class: int = 100,
+    per_class: int | tuple[int, ...] = 300,
+    test_per_class: int | tuple[int, ...] = 100,
     size: int = 16,
     noise: float = 0.1,
     seed: int = 0,
@@ -58,25 +71,29 @@ def shapes(
     """Images of shapes, float32 `[N, size, size, 1]` in [0, 1]; the concept of an example is its class.
 
     Args:
-        classes: names from `SHAPES`.  per_class, test_per_class: images of each in train and test (validation: a tenth
-            of train).  size: pixels a side.  noise: standard deviation.  seed: of all drawing.
+        classes: names from `SHAPES`.
+        per_class, test_per_class: images of each class in train and test, one number for all or one for each class.
+            Validation holds a tenth of train's, at least 1 of each class.
+        size: pixels a side.  noise: standard deviation of each pixel.  seed: of all drawing.
 
     Raises:
-        ValueError: an unknown shape, counts or size below 1, negative noise.
+        ValueError: an unknown or repeated shape, counts or size below 1, negative noise.
     """
-    for name, value in (("per_class", per_class), ("test_per_class", test_per_class), ("size", size)):
-        checks.at_least_one(name, value)
+    classes = tuple(classes)
+    if len(classes) < 2 or len(set(classes)) != len(classes):
+        raise ValueError(f"Expected classes={classes} to be at least 2 different shapes.")
+    for shape in classes:
+        checks.one_of("shape", shape, SHAPES)
+    checks.at_least_one("size", size)
     checks.non_negative("noise", noise)
-    if len(classes) < 2:
-        raise ValueError(f"Expected classes={classes} to name at least 2 shapes.")
-    counts = (per_class, max(per_class // 10, 1), test_per_class)
+    size, train = int(size), _counts("per_class", per_class, classes)
+    counts = (train, [max(count // 10, 1) for count in train], _counts("test_per_class", test_per_class, classes))
     parts = []
-    for part, count in enumerate(counts):
+    for part, each in enumerate(counts):
         rng = np.random.default_rng([seed, part])
-        x = np.concatenate([draw(shape, count, size, noise, rng) for shape in classes])
-        y = np.repeat(np.arange(len(classes), dtype=np.int32), count)
+        x = np.concatenate([draw(shape, n, size, noise, rng) for shape, n in zip(classes, each, strict=True)])
+        y = np.repeat(np.arange(len(classes), dtype=np.int32), each)
         parts.append(Dataset(x, y, y))
+    # About what the default images have, rounded: constants, whatever is drawn.
     spec = InputSpec((size, size, 1), 0.2, 0.35)
-    return check_splits(
-        Splits("shapes", parts[0], parts[1], parts[2], len(classes), tuple(classes), tuple(classes), spec)
-    )
+    return check_splits(Splits("shapes", parts[0], parts[1], parts[2], len(classes), classes, classes, spec))

@@ -121,29 +121,32 @@ def energy(candidate: Array, oracle: Array, *, labels: Array | None = None, form
     return float(energy_from_distances(*parts))
 
 
-@functools.partial(jax.jit, static_argnames=("p", "q", "count"))
-def permuted_energies(key: jax.Array, distances: Array, *, p: int, q: int, count: int) -> jax.Array:
-    """Null distribution of E: `count` random splits of pooled members into disjoint sets of sizes p and q.
+@functools.partial(jax.jit, static_argnames=("p", "q", "pooled", "count"))
+def random_splits(key: jax.Array, *, p: int, q: int, pooled: int, count: int) -> tuple[jax.Array, jax.Array]:
+    """`count` random pairs of disjoint sets of p and q out of `pooled` members, as 0/1 float32 rows `[count, pooled]`."""
+    ranks = jnp.argsort(jax.random.uniform(key, (count, pooled)), axis=1)
+    return (ranks < p).astype(jnp.float32), ((ranks >= p) & (ranks < p + q)).astype(jnp.float32)
+
+
+@jax.jit
+def permuted_energies(distances: Array, in_p: Array, in_q: Array) -> jax.Array:
+    """Null distribution of E: its value for every split of pooled members.
 
     Args:
-        distances: `[S, L, L]` between all pooled members, zero diagonals, L ≥ p + q; the same splits serve all slices.
+        distances: `[S, L, L]` between all pooled members, zero diagonals; the same splits serve all slices.
+        in_p, in_q: `[count, L]` from `random_splits`.
 
     Returns:
         `[S, count]`.
     """
-    distances = jnp.asarray(distances)
-    pooled = distances.shape[-1]
-    ranks = jnp.argsort(jax.random.uniform(key, (count, pooled)), axis=1)
-    in_p = (ranks < p).astype(jnp.float32)
-    in_q = ((ranks >= p) & (ranks < p + q)).astype(jnp.float32)
+    p, q = in_p[0].sum(), in_q[0].sum()
 
     def one_slice(d: jax.Array) -> jax.Array:
         to_p = in_p @ d
-        pp, pq = (to_p * in_p).sum(1), (to_p * in_q).sum(1)
-        qq = d.sum() - pp - 2 * pq if p + q == pooled else ((in_q @ d) * in_q).sum(1)
+        pp, pq, qq = (to_p * in_p).sum(1), (to_p * in_q).sum(1), ((in_q @ d) * in_q).sum(1)
         return 2 * pq / (p * q) - pp / (p * (p - 1)) - qq / (q * (q - 1))
 
-    return jax.lax.map(one_slice, distances)
+    return jax.lax.map(one_slice, jnp.asarray(distances))
 
 
 def p_values(observed: Array, null: Array) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from unlearnax import checks
 from unlearnax.types import Array, InputSpec, Key, Model
 
 
@@ -18,19 +20,54 @@ def normalise(x: Array, inputs: InputSpec) -> jax.Array:
     return (jnp.asarray(x).astype(jnp.float32) - inputs.mean) / inputs.std
 
 
+def _check_request(inputs: InputSpec, num_classes: int) -> None:
+    checks.positive("inputs.std", inputs.std)
+    checks.at_least_one("num_classes", num_classes)
+
+
+def _pair(name: str, function: str, value: Any, expected: str) -> tuple[Any, Any]:
+    if not (isinstance(value, tuple) and len(value) == 2):
+        raise ValueError(f"Expected {function} of model {name!r} to return {expected}, got {type(value).__name__}.")
+    return value
+
+
 def _checked(model: Model, inputs: InputSpec, num_classes: int) -> Model:
-    """The model, once it is seen (without computing) to map a batch of inputs to logits."""
+    """The model, once it is seen (without computing) to map a batch of inputs to logits and its state to its like."""
     x = jax.ShapeDtypeStruct((2, *inputs.shape), jnp.float32)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-
-    def once(key, x):
-        params, state = model.init(key)
-        return model.apply(params, state, x, train=False, key=None)[0]
-
-    shape = jax.eval_shape(once, key, x).shape
-    if shape != (2, num_classes):
-        raise ValueError(f"Expected model {model.name!r} to give logits of shape (2, {num_classes}), got {shape}.")
+    params, state = jax.eval_shape(lambda: model.init(jax.random.key(0)))
+    for train in (False, True):
+        once = functools.partial(model.apply, train=train)
+        logits, after = jax.eval_shape(lambda *a, once=once: once(*a, key=jax.random.key(0)), params, state, x)
+        if logits.shape != (2, num_classes):
+            raise ValueError(
+                f"Expected model {model.name!r} to give logits of shape (2, {num_classes}), got {logits.shape}."
+            )
+        # A training loop carries the state, so a change of its form would fail there, far from its cause.
+        if jax.tree.map(_form, after) != jax.tree.map(_form, state):
+            raise ValueError(
+                f"Expected model {model.name!r} with train={train} to return a state of the form it was given, "
+                f"{jax.tree.map(_form, state)}, got {jax.tree.map(_form, after)}."
+            )
+    found = set(params) if isinstance(params, Mapping) else set()
+    if found != set(model.layers):
+        raise ValueError(f"Expected layers={model.layers} to be the parameters' names {sorted(found)}.")
     return model
+
+
+def _form(leaf: Any) -> tuple[tuple[int, ...], str]:
+    return leaf.shape, str(leaf.dtype)
+
+
+def _names(init: Callable[[Key], tuple[Any, Any]]) -> tuple[str, ...]:
+    """Top-level names of the parameters in the order that `init` made them: `eval_shape` would return them sorted."""
+    names: list[str] = []
+
+    def record(key: Key) -> None:
+        params, _ = init(key)
+        names.extend(params if isinstance(params, Mapping) else ())
+
+    jax.eval_shape(lambda: record(jax.random.key(0)))
+    return tuple(names)
 
 
 def from_linen(name: str, module: nn.Module, inputs: InputSpec, num_classes: int, layers: tuple[str, ...]) -> Model:
@@ -40,8 +77,10 @@ def from_linen(name: str, module: nn.Module, inputs: InputSpec, num_classes: int
     last layer.  Dropout draws from the "dropout" stream.
 
     Raises:
-        ValueError: logits of another shape, or `layers` that are not exactly the parameters' top-level names.
+        ValueError: logits of another shape, a state that changes its form, `layers` that are not exactly the parameters'
+            top-level names, a standard deviation or number of classes that is not positive.
     """
+    _check_request(inputs, num_classes)
     example = jnp.zeros((1, *inputs.shape), jnp.float32)
 
     def init(key: Key) -> tuple[Any, Any]:
@@ -61,9 +100,6 @@ def from_linen(name: str, module: nn.Module, inputs: InputSpec, num_classes: int
     def features(params, model_state, x):
         return jnp.asarray(module.apply({"params": params, **model_state}, normalise(x, inputs), False, features=True))
 
-    found = set(jax.eval_shape(lambda: init(jax.random.key(0)))[0])
-    if found != set(layers):
-        raise ValueError(f"Expected layers={layers} to be the parameters' names {sorted(found)}.")
     return _checked(Model(name, init, apply, features, layers), inputs, num_classes)
 
 
@@ -75,61 +111,92 @@ def from_functions(
     num_classes: int,
     *,
     features: Callable[[Any, Any, Array], Array] | None = None,
-    layers: tuple[str, ...] = (),
+    layers: tuple[str, ...] | None = None,
 ) -> Model:
     """Any pair of pure functions with the signatures of `types.Model`, on normalised inputs.
 
-    features: without it, the logits stand in as features.
+    features: without it, the logits stand in as features.  layers: the top-level names of the parameters, first to last;
+    without it, the order in which `init` put them into its dict.  With ``train=False`` the state stays as it was, whatever
+    `apply` returns.
 
     Raises:
-        ValueError: logits of a shape other than `[B, num_classes]`.
+        ValueError: `init` or `apply` that return no pair; otherwise as `from_linen`.
     """
+    _check_request(inputs, num_classes)
+
+    def init_pair(key: Key) -> tuple[Any, Any]:
+        return _pair(name, "init", init(key), "(params, model_state)")
 
     def apply_raw(params, model_state, x, *, train: bool, key: Key | None):
-        logits, model_state = apply(params, model_state, normalise(x, inputs), train=train, key=key)
-        return jnp.asarray(logits, jnp.float32), model_state
+        result = apply(params, model_state, normalise(x, inputs), train=train, key=key)
+        logits, after = _pair(name, "apply", result, "(logits, model_state)")
+        return jnp.asarray(logits, jnp.float32), after if train else model_state
 
     def features_raw(params, model_state, x):
         if features is None:
             return apply_raw(params, model_state, x, train=False, key=None)[0]
         return jnp.asarray(features(params, model_state, normalise(x, inputs)))
 
-    return _checked(Model(name, init, apply_raw, features_raw, layers), inputs, num_classes)
+    layers = _names(init_pair) if layers is None else layers
+    return _checked(Model(name, init_pair, apply_raw, features_raw, layers), inputs, num_classes)
 
 
-def from_nnx(name: str, make: Callable[[nnx.Rngs], nnx.Module], inputs: InputSpec, num_classes: int) -> Model:
+def from_nnx(
+    name: str,
+    make: Callable[[nnx.Rngs], nnx.Module],
+    inputs: InputSpec,
+    num_classes: int,
+    *,
+    features: Callable[[Any, Array], Array] | None = None,
+    layers: tuple[str, ...] | None = None,
+) -> Model:
     """An NNX module: parameters are its `nnx.Param`s, everything else (batch statistics) is model state.
 
-    make: builds the module from `nnx.Rngs`; the module maps normalised inputs to logits.  Random streams inside the
-    module (dropout) are part of its state.
+    make: builds the module from `nnx.Rngs`; the module maps normalised inputs to logits.  Random streams inside the module
+    (dropout) start anew from `key` at every call and are no part of the state.
+    features: ``(module, normalised x) -> [B, H]``, the module in evaluation mode; without it, the logits stand in.
+    layers: the module's parameter-holding attributes, first to last; without it, the order in which they were set.
 
     Raises:
-        ValueError: logits of a shape other than `[B, num_classes]`.
+        ValueError: as `from_linen`.
     """
-    graph, *_ = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...)
+    _check_request(inputs, num_classes)
+
+    def parts(module: nnx.Module) -> Any:
+        """Graph, parameters, random streams, everything else."""
+        return nnx.split(module, nnx.Param, nnx.RngState, ...)
 
     def init(key: Key) -> tuple[Any, Any]:
-        _, params, rest = nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)
-        return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+        module = make(nnx.Rngs(key))
+        _, params, _, rest = parts(module)
+        params = nnx.to_pure_dict(params)
+        # NNX sorts its state by name; the module's attributes keep the order in which its constructor set them.
+        return {k: params[k] for k in vars(module) if k in params}, nnx.to_pure_dict(rest)
 
-    def merged(params: Any, model_state: Any, train: bool) -> nnx.Module:
-        _, wanted_params, wanted_rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...)
-        nnx.replace_by_pure_dict(wanted_params, params)
-        nnx.replace_by_pure_dict(wanted_rest, model_state)
-        module = nnx.merge(graph, wanted_params, wanted_rest)
+    def merged(params: Any, model_state: Any, train: bool, key: Key | None) -> nnx.Module:
+        # The fresh module gives structure and random streams; under jit the unused draws of its parameters are removed.
+        graph, fresh, streams, rest = parts(make(nnx.Rngs(jax.random.key(0) if key is None else key)))
+        if train and key is None and jax.tree.leaves(streams):
+            raise ValueError(
+                f"Expected key=None of model {name!r} to be a PRNG key: its random streams need one to train."
+            )
+        nnx.replace_by_pure_dict(fresh, params)
+        nnx.replace_by_pure_dict(rest, model_state)
+        module = nnx.merge(graph, fresh, streams, rest)
         module.train() if train else module.eval()
         return module
 
     def apply(params, model_state, x, *, train: bool, key: Key | None):
-        module = merged(params, model_state, train)
+        module = merged(params, model_state, train, key)
         logits = module(normalise(x, inputs))  # type: ignore[operator]
         if train:
-            _, _, rest = nnx.split(module, nnx.Param, ...)
-            model_state = nnx.to_pure_dict(rest)
+            model_state = nnx.to_pure_dict(parts(module)[3])
         return jnp.asarray(logits, jnp.float32), model_state
 
-    def features(params, model_state, x):
-        return apply(params, model_state, x, train=False, key=None)[0]
+    def features_raw(params, model_state, x):
+        if features is None:
+            return apply(params, model_state, x, train=False, key=None)[0]
+        return jnp.asarray(features(merged(params, model_state, False, None), normalise(x, inputs)))
 
-    layers = tuple(jax.eval_shape(lambda: init(jax.random.key(0)))[0])
-    return _checked(Model(name, init, apply, features, layers), inputs, num_classes)
+    layers = _names(init) if layers is None else layers
+    return _checked(Model(name, init, apply, features_raw, layers), inputs, num_classes)

@@ -25,7 +25,7 @@ def conv_general_dilated(
     """Drop-in for `jax.lax.conv_general_dilated` in `flax.linen.Conv(conv_general_dilated=...)`.
 
     lhs: `[B, H, W, C]`.  rhs: `[h, w, C, K]`.  Dilated, grouped or non-square-layout convolutions, and every backend
-    but CPU, take the native form.
+    but CPU, take the native form.  Reverse-mode derivatives of any order work; forward mode (`jax.jvp`) raises on CPU.
     """
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     plain = (

@@ -92,4 +92,4 @@ def mixer(
     if inputs.shape[0] % patch or inputs.shape[1] % patch:
         raise ValueError(f"Expected patch={patch} to divide images of shape {inputs.shape}.")
     checks.one_of("dtype", dtype, ("float32", "bfloat16"))
-    return _build(inputs, num_classes, patch, width, depth, batch_norm, dtype)
+    return _build(inputs, num_classes, int(patch), int(width), int(depth), batch_norm, dtype)

@@ -56,4 +56,4 @@ def mlp(
     for width in widths:
         checks.at_least_one("width", width)
     checks.one_of("dtype", dtype, ("float32", "bfloat16"))
-    return _build(inputs, num_classes, tuple(widths), batch_norm, dtype)
+    return _build(inputs, num_classes, tuple(map(int, widths)), batch_norm, dtype)
