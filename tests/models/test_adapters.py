@@ -65,6 +65,16 @@ def test_an_nnx_module_trains_as_a_population(world):
     assert len({np.asarray(leaf).tobytes() for leaf in population.states.params["head"]["kernel"]}) == 3
 
 
+def test_a_model_first_built_under_a_trace_is_usable_outside():
+    def build(x):
+        models.MODELS["mlp"](INPUTS, 3, widths=(7,))
+        return x
+
+    jax.jit(build)(1.0)
+    params, _ = models.MODELS["mlp"](INPUTS, 3, widths=(7,)).init(jax.random.key(0))
+    assert params["head"]["kernel"].shape == (7, 3)
+
+
 def test_wrong_logits_are_named():
     with pytest.raises(ValueError, match=r"Expected model 'linear' to give logits of shape \(2, 5\), got \(2, 3\)"):
         models.from_functions("linear", linear_init, linear_apply, INPUTS, 5)

@@ -29,25 +29,26 @@ def gradients(conv, x, w, strides, padding):
     return jax.grad(lambda x, w: jnp.sin(conv(x, w, strides, padding)).sum(), argnums=(0, 1))(x, w)
 
 
-@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.settings(max_examples=8, deadline=None)
 @hypothesis.given(
     kernel=st.sampled_from([1, 3, 5]),
     stride=st.sampled_from([1, 2]),
-    padding=st.sampled_from(["SAME", "VALID", ((1, 0), (2, 1))]),
-    size=st.integers(5, 9),
+    padding=st.sampled_from(["SAME", "VALID", ((1, 0), (2, 1)), ((-1, 0), (0, -1))]),
+    size=st.integers(6, 9),
     channels=st.integers(1, 3),
 )
 def test_values_and_gradients(kernel, stride, padding, size, channels):
     x, w = arrays(kernel, size, channels)
-    np.testing.assert_allclose(
-        fast(x, w, (stride, stride), padding), native(x, w, (stride, stride), padding), rtol=1e-4, atol=1e-4
-    )
-    for a, b in zip(
-        gradients(fast, x, w, (stride, stride), padding),
-        gradients(native, x, w, (stride, stride), padding),
-        strict=True,
-    ):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+    @jax.jit  # one program for each form: op by op, compiling takes most of the time
+    def both(x, w):
+        return [
+            (conv(x, w, (stride, stride), padding), *gradients(conv, x, w, (stride, stride), padding))
+            for conv in (fast, native)
+        ]
+
+    for a, b in zip(*both(x, w), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_under_vmap_over_members_and_in_a_loop():
@@ -78,6 +79,34 @@ def test_second_derivatives():
         lambda w: jax.grad(lambda w: jnp.sin(conv(x, w, (1, 1), "SAME")).sum())(w).sum()
     )(w)
     np.testing.assert_allclose(f(fast), f(native), rtol=1e-3, atol=1e-3)
+
+
+def test_negative_padding():
+    x, w = arrays()
+    pads = ((-1, 0), (0, -1))
+    for a, b in zip(gradients(fast, x, w, (2, 2), pads), gradients(native, x, w, (2, 2), pads), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_float64_keeps_its_digits():
+    with jax.enable_x64(True):
+        x, w = (a.astype(np.float64) for a in arrays())
+        for a, b in zip(gradients(fast, x, w, (1, 1), "SAME"), gradients(native, x, w, (1, 1), "SAME"), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_stated_precision_is_kept():
+    x, w = arrays()
+    options = {"dimension_numbers": LAYOUT, "precision": lax.Precision.HIGHEST}
+    jaxpr = jax.make_jaxpr(lambda x, w: conv_general_dilated(x, w, (1, 1), "SAME", **options))(x, w)
+    assert "HIGHEST" in str(jaxpr)
+
+
+def test_other_backends_take_the_native_form(monkeypatch):
+    x, w = arrays()
+    assert "custom_vjp" in str(jax.make_jaxpr(lambda x, w: fast(x, w, (1, 1), "SAME"))(x, w))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "custom_vjp" not in str(jax.make_jaxpr(lambda x, w: fast(x, w, (1, 1), "SAME"))(x, w))
 
 
 @pytest.mark.parametrize("options", [{"rhs_dilation": (2, 2)}, {"feature_group_count": 2}])

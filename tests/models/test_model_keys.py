@@ -103,6 +103,7 @@ def test_features_of_nnx(x):
 def test_repeated_calls_trace_once(name):
     traces = []
     inputs = InputSpec((8, 8, 1))
+    params = jax.jit(MODELS[name](inputs, 3).init)(jax.random.key(0))[0]
     x = np.zeros((2, 8, 8, 1), np.float32)
 
     def run(model, params, x):
@@ -112,7 +113,7 @@ def test_repeated_calls_trace_once(name):
     jitted = jax.jit(run, static_argnums=0)
     for seed in range(3):
         model = MODELS[name](inputs, 3)
-        jitted(model, model.init(jax.random.key(seed))[0], x + seed)
+        jitted(model, params, x + seed)
     assert len(traces) == 1
 
 

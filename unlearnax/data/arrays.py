@@ -130,11 +130,10 @@ def arrays(
         validation = Dataset(*(values[np.sort(held)] for values in train))
         train = Dataset(*(values[np.sort(kept)] for values in train))
     if class_names is None:
-        class_names = _numbered(max(given["y_train"].max(initial=0), given["y_test"].max(initial=0)))
+        class_names = _numbered("y", given["y_train"], given["y_test"])
     if concept_names is None:
-        annotated = "concept_train" in given
-        concepts = (part.concept.max(initial=0) for part in (train, validation, test))
-        concept_names = _numbered(max(concepts)) if annotated else class_names
+        concepts = [given[key] for key in given if key.startswith("concept_")]
+        concept_names = _numbered("concept", *concepts) if concepts else class_names
     zero, one = (0.0, 255.0) if train.x.dtype == np.uint8 else (0.0, 1.0)
     spec = InputSpec(train.x.shape[1:], zero if mean is None else float(mean), one if std is None else float(std))
     return check_splits(
@@ -142,5 +141,9 @@ def arrays(
     )
 
 
-def _numbered(highest: int) -> tuple[str, ...]:
-    return tuple(str(number) for number in range(int(highest) + 1))
+def _numbered(name: str, *values: np.ndarray) -> tuple[str, ...]:
+    """ "0" to the highest of all values."""
+    highest, rows = max(int(each.max(initial=0)) for each in values), sum(len(each) for each in values)
+    if highest > rows:  # most likely an identifier, and a network as wide would be made of it
+        raise ValueError(f"Expected {name}={highest} in [0, {rows}]: there are only {rows} examples.")
+    return tuple(str(number) for number in range(highest + 1))

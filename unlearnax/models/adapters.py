@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from unlearnax import checks
@@ -81,7 +82,8 @@ def from_linen(name: str, module: nn.Module, inputs: InputSpec, num_classes: int
             top-level names, a standard deviation or number of classes that is not positive.
     """
     _check_request(inputs, num_classes)
-    example = jnp.zeros((1, *inputs.shape), jnp.float32)
+    # NumPy: a JAX array made while another function is traced would leak that trace into a cached model.
+    example = np.zeros((1, *inputs.shape), np.float32)
 
     def init(key: Key) -> tuple[Any, Any]:
         variables = dict(module.init({"params": key}, example, False))

@@ -24,8 +24,9 @@ def conv_general_dilated(
 ) -> jax.Array:  # fmt: skip
     """Drop-in for `jax.lax.conv_general_dilated` in `flax.linen.Conv(conv_general_dilated=...)`.
 
-    lhs: `[B, H, W, C]`.  rhs: `[h, w, C, K]`.  Dilated, grouped or non-square-layout convolutions, and every backend
-    but CPU, take the native form.  Reverse-mode derivatives of any order work; forward mode (`jax.jvp`) raises on CPU.
+    lhs: `[B, H, W, C]`.  rhs: `[h, w, C, K]`.  Returns `[B, H', W', K]`.  Dilated or grouped convolutions, other layouts,
+    a stated precision, and every backend but CPU take the native form.  Reverse-mode derivatives of any order work;
+    forward mode (`jax.jvp`) raises on CPU.
     """
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     plain = (
@@ -35,6 +36,7 @@ def conv_general_dilated(
         and set(lhs_dilation or (1,)) == {1}
         and set(rhs_dilation or (1,)) == {1}
         and feature_group_count == 1
+        and precision is None
         and options.get("batch_group_count", 1) == 1
         and options.get("preferred_element_type") is None
     )
@@ -67,7 +69,8 @@ def _patches(
 ) -> jax.Array:
     """`[B · H' · W', h · w · C]`: for every output pixel the inputs it saw, by one strided slice for each kernel tap."""
     (top, bottom), (left, right) = pads
-    padded = jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    # Like the convolution, and unlike `jnp.pad`, `lax.pad` takes negative widths.
+    padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0)))
     taps = [
         lax.slice(
             padded,
@@ -85,7 +88,8 @@ def _backward(strides, pads, residuals, g):
     x, w = residuals
     (dx,) = jax.linear_transpose(lambda x: _native(x, w, strides, pads), x)(g)
     columns = _patches(x, w.shape[:2], strides, pads, g.shape[1:3])
-    dw = jnp.matmul(columns.T, g.reshape(-1, g.shape[-1]), preferred_element_type=jnp.float32)
+    wide = jnp.promote_types(g.dtype, jnp.float32)  # bfloat16 is too narrow for sums over B · H' · W' terms
+    dw = jnp.matmul(columns.T, g.reshape(-1, g.shape[-1]), preferred_element_type=wide)
     return dx, dw.reshape(w.shape).astype(w.dtype)
 
 
