@@ -111,6 +111,8 @@ def never(*args, **kwargs):
         ({"dataset": "digitz"}, "Expected dataset='digitz' to be one of .*Did you mean 'digits'"),
         ({"problem": "concpt"}, "Did you mean 'concept'"),
         ({"problem_args": (("concepts", "33"),)}, "Expected concept='33'"),
+        ({"problem_args": (("concpts", "3"),)}, "concpts"),
+        ({"problem": "random_subset", "problem_args": (("size", 50),)}, "discovery_rates=.* to be empty"),
         ({"oracles": ("retrian",)}, "Did you mean 'retrain'"),
         ({"algorithms": (("scrubb", ()),)}, "Did you mean 'scrub'"),
         ({"algorithms": (("scrub", (("temperature", 0.0),)),)}, r"scrub.*temperature=0.0 in \(0, inf\)"),

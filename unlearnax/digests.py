@@ -38,7 +38,13 @@ def _feed(state: Any, part: Any) -> None:
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 of arrays, numbers, strings, None, sequences, mappings (in key order) and dataclasses: 32 hex digits."""
+    """SHA-256 of arrays, numbers, strings, None, sequences, mappings (in key order) and dataclasses: 32 hex digits.
+
+    Values, types and shapes count; byte order and memory layout do not.
+
+    Raises:
+        ValueError: an array of objects.  TypeError: any other type, or mapping keys that do not sort.
+    """
     state = hashlib.sha256()
     _feed(state, parts)
     return state.hexdigest()[:32]

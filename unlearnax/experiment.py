@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -95,10 +96,18 @@ def build_problems(experiment: Experiment) -> list[Problem]:
     checks.one_of("dataset", experiment.dataset, data.DATASETS)
     splits = data.load(experiment.dataset, **dict(experiment.dataset_args))
     build = plugins.resolve("problem", experiment.problem, problems.PROBLEMS)
-    args = dict(experiment.problem_args) | {"seed": experiment.seed}
-    if not experiment.discovery_rates:
-        return [build(splits, **args)]
-    return [build(splits, **args, discovery_rate=rate) for rate in experiment.discovery_rates]
+    takes = inspect.signature(build).parameters
+    args = dict(experiment.problem_args) | ({"seed": experiment.seed} if "seed" in takes else {})
+    if experiment.discovery_rates and "discovery_rate" not in takes:
+        raise ValueError(
+            f"Expected discovery_rates={experiment.discovery_rates} to be empty: problem {experiment.problem!r} has none."
+        )
+    try:
+        if not experiment.discovery_rates:
+            return [build(splits, **args)]
+        return [build(splits, **args, discovery_rate=rate) for rate in experiment.discovery_rates]
+    except TypeError as error:
+        raise ValueError(f"Expected problem_args={args} to suit problem {experiment.problem!r}: {error}.") from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

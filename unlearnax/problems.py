@@ -339,7 +339,7 @@ def mislabelled(
         wrong[rows] = a + b - y[rows]
         concept_test = np.flatnonzero(np.isin(splits.test.y, (a, b)))
         test_labels[concept_test] = a + b - test_labels[concept_test]
-        kind = f"-{splits.class_names[a]}/{splits.class_names[b]}"
+        kind = f"-{splits.class_names[a]}+{splits.class_names[b]}"
     changed = dataclasses.replace(
         splits, train=splits.train._replace(y=wrong), test=splits.test._replace(y=test_labels)
     )

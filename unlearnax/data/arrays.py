@@ -25,7 +25,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("not a zip archive, or cut short")
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # damage surfaces in many ways: zip, zlib, npy header, encoding, memory
         raise ValueError(f"Expected {path} to be a whole .npz file of plain arrays: {error}.") from error

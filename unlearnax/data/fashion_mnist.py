@@ -86,7 +86,8 @@ def _read_pair(place: Path, images: str, labels: str) -> tuple[np.ndarray, np.nd
     x, y = read_idx(place / images, 3), read_idx(place / labels, 1).astype(np.int32)
     if x.shape != (len(y), 28, 28) or not len(y):
         raise ValueError(
-            f"Expected {place / images} of shape {x.shape} to have shape ({len(y)}, 28, 28), as its labels."
+            f"Expected {place / images} of shape {x.shape} to hold one image of 28 × 28 for each of the {len(y)} labels "
+            f"in {place / labels}."
         )
     if y.max() >= len(CLASSES):
         raise ValueError(f"Expected {place / labels} to hold labels in [0, {len(CLASSES)}), found {y.max()}.")

@@ -51,7 +51,7 @@ def draw(shape: str, count: int, size: int, noise: float, rng: np.random.Generat
 
 
 def _counts(name: str, given: int | tuple[int, ...], classes: tuple[str, ...]) -> list[int]:
-    counts = [given] * len(classes) if np.ndim(given) == 0 else list(given)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    counts = list(given) if isinstance(given, tuple | list) else [given] * len(classes)
     if len(counts) != len(classes):
         raise ValueError(f"Expected {name}={given} to be one number, or one for each of {', '.join(classes)}.")
     for count in counts:
