@@ -1,0 +1,125 @@
+"""Entries come back whole or not at all."""
+
+import json
+import multiprocessing
+
+import jax
+import numpy as np
+import pytest
+
+from unlearnax.store import Store
+
+TREE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": (np.array([1, 2], np.int32), {"c": np.float32(3)})}
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "store")
+    store.save("digest", "members-0-2", TREE, {"seconds": 0.5})
+    return store
+
+
+def load(store, like=TREE):
+    return store.load("digest", "members-0-2", like)
+
+
+def entry(store):
+    return store.folder / "digest" / "members-0-2"
+
+
+def assert_set_aside(store):
+    with pytest.warns(UserWarning, match="Set aside the damaged store entry .*members-0-2.damaged-"):
+        assert load(store) is None
+    assert load(store) is None  # gone, and no second warning
+    assert list(entry(store).parent.glob("*.damaged-*"))
+    assert store.member_ranges("digest") == []
+
+
+def test_round_trip(store):
+    tree, about = load(store, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), TREE))
+    assert about == {"seconds": 0.5}
+    assert jax.tree.structure(tree) == jax.tree.structure(TREE)
+    for found, expected in zip(jax.tree.leaves(tree), jax.tree.leaves(TREE), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    assert store.load("digest", "members-2-4", TREE) is None
+    assert store.load("other", "members-0-2", TREE) is None
+    assert not list(entry(store).parent.glob("*draft*"))
+
+
+def test_a_flipped_bit(store):
+    victim = max((p for p in (entry(store) / "arrays").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    raw = bytearray(victim.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    victim.write_bytes(raw)
+    assert_set_aside(store)
+
+
+def test_a_truncated_file(store):
+    victim = max((p for p in (entry(store) / "arrays").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    victim.write_bytes(victim.read_bytes()[:-1])
+    assert_set_aside(store)
+
+
+def test_a_missing_manifest(store):
+    (entry(store) / "manifest.json").unlink()
+    assert_set_aside(store)
+
+
+@pytest.mark.parametrize("change", [{"format": 99}, {"arrays": {}}])
+def test_another_format_or_other_arrays(store, change):
+    path = entry(store) / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert_set_aside(store)
+
+
+def test_other_shapes_are_not_cast(store):
+    with pytest.warns(UserWarning, match="expected names, shapes and types"):
+        assert load(store, TREE | {"a": np.zeros((2, 3), np.float64)}) is None
+
+
+def test_saving_again_keeps_the_first(store):
+    store.save("digest", "members-0-2", jax.tree.map(lambda a: a + 1, TREE), {"seconds": 9})
+    assert load(store)[1] == {"seconds": 0.5}
+
+
+def test_a_lost_race_leaves_one_entry(tmp_path, monkeypatch):
+    """Another process finishes the same entry while this one writes its draft."""
+    store, other = Store(tmp_path), Store(tmp_path)
+    from unlearnax import store as module
+
+    real = module._hashes
+
+    def interrupted(folder):
+        monkeypatch.setattr(module, "_hashes", real)
+        other.save("digest", "members-0-2", TREE, {"seconds": 1.0})
+        return real(folder)
+
+    monkeypatch.setattr(module, "_hashes", interrupted)
+    store.save("digest", "members-0-2", TREE, {"seconds": 2.0})
+    assert load(store)[1] == {"seconds": 1.0}
+    assert [path.name for path in entry(store).parent.iterdir()] == ["members-0-2"]
+
+
+def _save(folder):
+    Store(folder).save("digest", "members-0-2", TREE, {"seconds": 1.0})
+
+
+def test_two_processes_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_save, args=(tmp_path,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+        assert worker.exitcode == 0
+    assert load(Store(tmp_path)) is not None
+    assert [path.name for path in (tmp_path / "digest").iterdir()] == ["members-0-2"]
+
+
+def test_member_ranges_are_in_order(tmp_path):
+    store = Store(tmp_path)
+    assert store.member_ranges("digest") == []
+    for name in ("members-4-8", "members-0-4", "members-8-100", "partial-members-100-120-3"):
+        store.save("digest", name, TREE, {})
+    assert store.member_ranges("digest") == [range(0, 4), range(4, 8), range(8, 100)]
