@@ -1,7 +1,10 @@
 """The examples in the documentation run."""
 
 import dataclasses
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,12 @@ def test_the_example_oracle_keeps_its_promise(contributing):
     oracle = plugins.resolve_oracle(f"{contributing}/my_oracle.py:without_even_rows")
     model = models.mlp(splits.inputs, 10, widths=(8,))
     assert verify_oracle(oracle, problems.concept(splits, 3, 0.5), model, Recipe(epochs=1)).exact
+
+
+def test_the_example_of_the_readme(tmp_path):
+    (code,) = blocks("README.md")
+    code = code.replace("epochs=10", "epochs=1").replace("members=16", "members=3")
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"UNLEARNAX_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["do_nothing", "npo", "held-out", "held-out"]
