@@ -63,7 +63,7 @@ def matmul_rate() -> float:
 def torch_seconds(x, y, recipe, models: int) -> float | None:
     """Seconds a model of a plain PyTorch loop with the same net, batches, schedule and decay; None without PyTorch."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     inputs = torch.tensor(x.reshape(len(x), -1) / 16)
@@ -136,7 +136,7 @@ def main(args: Args) -> None:
     if args.save:
         report = {"environment": environment(), "matmul GFLOP/s": rate / 1e9, "members": args.members, "rows": results}
         if baseline:
-            import torch
+            import torch  # pyright: ignore[reportMissingImports]
 
             report["torch"] = torch.__version__
         args.save.parent.mkdir(parents=True, exist_ok=True)
