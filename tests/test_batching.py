@@ -69,6 +69,31 @@ def test_segments_equal_one_go():
 def test_max_steps_cuts():
     rows = subset(np.arange(14))
     np.testing.assert_array_equal(visited(rows, 5, max_steps=7), visited(rows, 5)[:7])
+    parts = [visited(rows, bounds, max_steps=7) for bounds in ((0, 2), (2, 3), (3, 5))]  # the cut falls inside pass 2
+    assert [len(part) for part in parts] == [6, 1, 0]
+    np.testing.assert_array_equal(np.concatenate(parts), visited(rows, 5)[:7])
+
+
+def test_padding_changes_nothing_in_a_run():
+    """Neither the rows nor the keys and numbers of the steps, also with other subsets beside and for many members."""
+
+    def run(key, rows, few):
+        def body(carry, key, step, *batches):
+            total, at = carry
+            value = jax.random.bits(key) ^ step.astype(jnp.uint32)
+            for batch in batches:
+                value = value * jnp.uint32(31) + (batch.astype(jnp.uint32) * jnp.arange(1, 4, dtype=jnp.uint32)).sum()
+            return total * jnp.uint32(1_000_003) + value, at + 1
+
+        return run_passes(key, (jnp.uint32(0), 0), rows, body, batch_size=3, passes=3, beside=(few,))
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    rows, few = np.arange(11), np.array([20, 21])
+    tight = [run(key, subset(rows), subset(few)) for key in keys]
+    total, count = jax.vmap(run, (0, None, None))(keys, subset(rows, 64), subset(few, 17))
+    assert count.tolist() == [9] * 4
+    assert total.tolist() == [int(each[0]) for each in tight]
+    assert len(set(total.tolist())) == 4
 
 
 def test_subsets_beside_are_cycled():
@@ -104,6 +129,8 @@ def test_union():
     both = union(subset(np.array([5, 6]), 4), subset(np.array([1, 2, 3]), 6))
     assert int(both.length) == 5
     np.testing.assert_array_equal(np.asarray(both.index)[:5], [5, 6, 1, 2, 3])
+    full = jax.jit(union)(subset(np.array([5, 6])), subset(np.array([1])))
+    assert (np.asarray(full.index).tolist(), int(full.length)) == ([5, 6, 1], 3)
 
 
 def test_too_little_capacity_is_said():

@@ -29,14 +29,14 @@ def test_traced_values_pass():
     jax.jit(lambda x: checks.positive("x", x))(-1.0)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, math.nan, math.inf, None, "3", [2]])
 def test_at_least_one(value):
     with pytest.raises(ValueError, match="Expected epochs="):
         checks.at_least_one("epochs", value)
     checks.at_least_one("epochs", np.int64(3))
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan, None, "0.1"])
 def test_positive(value):
     with pytest.raises(ValueError, match="Expected x="):
         checks.positive("x", value)

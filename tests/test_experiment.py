@@ -101,6 +101,46 @@ def test_an_own_algorithm_and_oracle(tmp_path, monkeypatch):
     assert "held-out half_concept" in verdicts
 
 
+def test_corrupted_data_with_all_three_oracles(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "cache"))
+    arguments = (("target", 0), ("fraction", 0.2))
+    spec = dataclasses.replace(
+        SMALL, problem="triggered", problem_args=arguments, discovery_rates=(0.5,), algorithms=(),
+        oracles=("retrain", "concept_free", "corrected"), recipe=Recipe(epochs=15, batch_size=64), members=6,
+    )  # fmt: skip
+    (card,) = run(spec, tmp_path / "run")
+    assert card.scale == "oracle to oracle"
+    values = {(r.candidate, r.slice): r.value for r in card.rows if r.metric == "accuracy"}
+    for oracle in ("concept_free", "corrected"):  # neither has seen the trigger, on unseen images either
+        assert values[f"oracle {oracle}", "concept_test"] < 0.2
+        assert values[f"oracle {oracle}", "concept_test_true"] > 0.7
+    assert values["do_nothing", "concept_test"] > 0.9  # retraining without S leaves the backdoor in
+    assert values["oracle retrain", "concept_test"] > 0.9
+
+
+def test_a_random_subset_has_coinciding_oracles(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "cache"))
+    spec = dataclasses.replace(
+        SMALL, problem="random_subset", problem_args=(("size", 60),), discovery_rates=(), algorithms=()
+    )
+    (card,) = run(spec, tmp_path / "run")
+    assert card.scale in ("original to oracle", "uninformed to oracle")
+    assert {row.slice for row in card.rows} == {"concept", "forget", "retain", "other_test"}
+
+
+def test_only_the_two_goals_can_coincide():
+    from unlearnax.oracles import ORACLES
+    from unlearnax.types import World
+
+    x = np.zeros((4, 2), np.float32)
+    worlds = {name: World(x + i, np.zeros(4, int), np.arange(3)) for i, name in enumerate(("retrain", "concept_free"))}
+    both = {name: ORACLES[name] for name in worlds}
+    assert not experiment._coincide(worlds, both)
+    assert experiment._coincide({"retrain": worlds["retrain"], "concept_free": worlds["retrain"]}, both)
+    third = dataclasses.replace(ORACLES["retrain"], goal="mine")
+    assert not experiment._coincide(worlds | {"mine": worlds["retrain"]}, both | {"mine": third})
+
+
 def never(*args, **kwargs):
     raise AssertionError("training started")
 

@@ -1,13 +1,16 @@
 """Forget sets and concepts: index logic, corruption, digests, and every error before training."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unlearnax import problems
+from unlearnax import data, problems
 from unlearnax.problems import make_problem
 from unlearnax.types import Dataset, InputSpec, Splits
 
@@ -259,6 +262,51 @@ def test_the_digest_follows_the_contents_alone():
         problems.mislabelled(SPLITS, 0.3, 0.5),
     ]
     assert len({problem.digest, *(other.digest for other in others)}) == 7
+
+
+IN_ANOTHER_PROCESS = """
+import numpy as np
+from unlearnax import data, problems
+splits = data.shapes(per_class=12, test_per_class=4, size=6)
+print(problems.triggered(splits, 1, 0.4, 0.5, patch=2).digest)
+"""
+
+
+def test_the_digest_is_the_same_in_another_process():
+    splits = data.shapes(per_class=12, test_per_class=4, size=6)
+    expected = problems.triggered(splits, 1, 0.4, 0.5, patch=2).digest
+    environment = os.environ | {"PYTHONHASHSEED": "7", "JAX_PLATFORMS": "cpu"}
+    found = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_PROCESS], env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+@pytest.mark.parametrize("field", ["x", "y", "concept"])
+def test_the_digest_changes_with_every_array(part, field):
+    rows = {"forget": [0], "concept": [0, 3], "concept_test": [0]}
+    arrays = getattr(SPLITS, part)
+    values = getattr(arrays, field).copy()
+    values[-1] = 0  # was another value
+    changed = dataclasses.replace(SPLITS, **{part: arrays._replace(**{field: values})})
+    assert (values != getattr(arrays, field)).any()
+    assert make_problem("a", changed, **rows).digest != make_problem("a", SPLITS, **rows).digest
+
+
+def test_the_digest_changes_with_rows_and_repair_but_not_with_names():
+    def build(repaired=None, test_true=None, name="a", **rows):
+        rows = {"forget": [0], "concept": [0, 3], "concept_test": [0]} | rows
+        return make_problem(name, SPLITS, repaired=repaired, test_true=test_true, **rows).digest
+
+    y, true = SPLITS.train.y.copy(), SPLITS.test.y.copy()
+    y[3], true[0] = 1, 2
+    others = [
+        build(forget=[3]), build(concept=[0, 6]), build(concept_test=[3]), build(SPLITS.train),
+        build(SPLITS.train._replace(y=y)), build(SPLITS.train, true),
+    ]  # fmt: skip
+    assert len({build(), *others}) == 7
+    assert build(name="b") == build(concept=[3, 0]) == build()
 
 
 def with_nan(part):

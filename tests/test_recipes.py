@@ -30,6 +30,18 @@ def test_json_round_trip():
         assert again.to_json() == recipe.to_json()
 
 
+def test_equal_recipes_are_known_by_equal_text():
+    for one, other in (
+        (Recipe(learning_rate=1), Recipe(learning_rate=1.0)),
+        (Recipe(epochs=3.0, weight_decay=0), Recipe(epochs=3, weight_decay=0.0)),  # type: ignore[arg-type]
+        (Recipe(batch_size=np.int64(8)), Recipe(batch_size=8)),  # type: ignore[arg-type]
+        (Recipe(model_args={"blocks": [[1, 2], [3]]}), Recipe(model_args=(("blocks", ((1, 2), (3,))),))),  # type: ignore[arg-type]
+    ):
+        assert one == other == Recipe.from_json(one.to_json())
+        assert hash(one) == hash(other)
+        assert one.to_json() == other.to_json()
+
+
 def test_order_of_arguments_does_not_matter():
     swapped = dataclasses.replace(FULL, optimizer_args=(("b1", 0.8), ("weight_decay", 0.01)))
     assert swapped == FULL
@@ -79,6 +91,10 @@ def test_budgets(rows):
         ({"epochs": None}, "exactly one of epochs=None and steps=None"),
         ({"optimizer_args": (("momentun", 0.9),)}, "momentun"),
         ({"schedule_args": (("steps", 1),)}, "Expected schedule_args="),
+        ({"schedule_args": (("decay_steps", 1000),)}, r"Expected schedule_args\['decay_steps'\]=1000 in \[0, 1\]"),
+        ({"schedule_args": (("decay_steps", 1.0), ("init_value", 0.9))}, "without init_value: that is learning_rate"),
+        ({"learning_rate": None}, r"Expected learning_rate=None in \(0, inf\)"),
+        ({"epochs": 2.5}, "Expected epochs=2.5 to be a whole number"),
     ],
 )
 def test_bad_fields(changes, message):

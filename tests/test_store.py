@@ -2,8 +2,10 @@
 
 import json
 import multiprocessing
+import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,8 +29,8 @@ def entry(store):
     return store.folder / "digest" / "members-0-2"
 
 
-def assert_set_aside(store):
-    with pytest.warns(UserWarning, match="Set aside the damaged store entry .*members-0-2.damaged-"):
+def assert_set_aside(store, reason=""):
+    with pytest.warns(UserWarning, match=f"Set aside the damaged store entry .*members-0-2.damaged-.*{reason}"):
         assert load(store) is None
     assert load(store) is None  # gone, and no second warning
     assert list(entry(store).parent.glob("*.damaged-*"))
@@ -47,12 +49,22 @@ def test_round_trip(store):
     assert not list(entry(store).parent.glob("*draft*"))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "int64", "uint8", "bool", "bfloat16"])
+def test_types_come_back_whole(store, dtype):
+    """Also the 64-bit ones, which JAX would narrow."""
+    tree = {"a": np.asarray([0, 1, 2**40 if dtype == "int64" else 1]).astype(jnp.dtype(dtype))}
+    store.save("digest", dtype, tree, {})
+    found = store.load("digest", dtype, tree)[0]["a"]
+    assert found.dtype == tree["a"].dtype
+    assert found.tobytes() == tree["a"].tobytes()
+
+
 def test_a_flipped_bit(store):
     victim = max((p for p in (entry(store) / "arrays").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     raw = bytearray(victim.read_bytes())
     raw[len(raw) // 2] ^= 1
     victim.write_bytes(raw)
-    assert_set_aside(store)
+    assert_set_aside(store, f"checksums do not match in .*{re.escape(victim.name)}")
 
 
 def test_a_truncated_file(store):
@@ -64,6 +76,46 @@ def test_a_truncated_file(store):
 def test_a_missing_manifest(store):
     (entry(store) / "manifest.json").unlink()
     assert_set_aside(store)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{}", '{"format": 1, "sha256": 5, "about": {}}', "\0"])
+def test_a_damaged_manifest(store, text):
+    (entry(store) / "manifest.json").write_text(text)
+    assert_set_aside(store)
+
+
+def test_a_cut_manifest_and_one_without_its_description(store):
+    path = entry(store) / "manifest.json"
+    whole = path.read_text()
+    for text in (whole[: len(whole) // 2], whole.replace('"about"', '"abouu"')):
+        path.write_text(text)
+        with pytest.warns(UserWarning, match="Set aside"):
+            assert load(store) is None
+        store.save("digest", "members-0-2", TREE, {"seconds": 0.5})
+
+
+def test_a_file_too_few_and_one_too_many(store):
+    files = sorted(path for path in (entry(store) / "arrays").rglob("*") if path.is_file())
+    files[0].unlink()
+    (entry(store) / "arrays" / "stray").write_text("")
+    assert_set_aside(store, "arrays/stray")
+
+
+def test_set_aside_by_another_process_first(store, monkeypatch):
+    from unlearnax import store as module
+
+    def overtaken(folder):
+        entry(store).rename(entry(store).with_name("members-0-2.damaged-1"))
+        return {}
+
+    monkeypatch.setattr(module, "_hashes", overtaken)
+    assert load(store) is None  # the other one has warned
+
+
+def test_a_description_that_is_not_json_leaves_nothing(store):
+    with pytest.raises(TypeError, match="JSON serializable"):
+        store.save("digest", "members-2-4", TREE, {"seconds": object()})
+    assert [path.name for path in entry(store).parent.iterdir()] == ["members-0-2"]
 
 
 @pytest.mark.parametrize("change", [{"format": 99}, {"arrays": {}}])

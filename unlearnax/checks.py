@@ -22,8 +22,11 @@ def in_range(
     """Raises ValueError unless `value` lies between `low` and `high`; traced values pass, they were checked before."""
     if isinstance(value, Tracer):
         return
-    above = value > low if open_low else value >= low
-    below = value < high if open_high else value <= high
+    try:
+        above = value > low if open_low else value >= low
+        below = value < high if open_high else value <= high
+    except TypeError:  # None, a string
+        above = below = False
     if not (above and below):  # also false for NaN
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"
@@ -42,7 +45,10 @@ def non_negative(name: str, value: Any) -> None:
 
 def at_least_one(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a whole number of at least 1."""
-    whole = not isinstance(value, bool) and (isinstance(value, int) or float(value).is_integer())
+    try:
+        whole = not isinstance(value, bool | str) and (isinstance(value, int) or float(value).is_integer())
+    except (TypeError, ValueError):  # None, a list
+        whole = False
     if not whole or value < 1:
         raise ValueError(f"Expected {name}={value!r} to be a whole number of at least 1.")
 

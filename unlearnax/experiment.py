@@ -240,11 +240,18 @@ def _score_problem(
             progress("algorithms", number + 1, len(chosen))
     card = score(
         problem.name, layout, oracle_logits, candidates,
-        coincide=len({world_digest(world) for world in worlds.values()}) < len(worlds), margin=experiment.margin,
+        coincide=_coincide(worlds, oracles), margin=experiment.margin,
         damage=experiment.damage, seed=experiment.seed,
     )  # fmt: skip
     card.rows.extend(costs)
     return card, originals
+
+
+def _coincide(worlds: Mapping[str, World], oracles: Mapping[str, Oracle]) -> bool:
+    """Whether the untraining and the unlearning oracle describe one world."""
+    goals = {oracles[name].goal: world for name, world in worlds.items()}
+    pair = [world_digest(goals[goal]) for goal in ("untraining", "unlearning") if goal in goals]
+    return len(pair) == 2 and pair[0] == pair[1]
 
 
 def _cost_rows(problem: Problem, name: str, algorithm: Algorithm, done: Unlearned, originals: Population) -> list[Row]:

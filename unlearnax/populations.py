@@ -15,6 +15,7 @@ import numpy as np
 from unlearnax import batching, checks, training
 from unlearnax.digests import digest, stable_hash
 from unlearnax.members import Prepared, member_keys, resolve_plan, run_members
+from unlearnax.plugins import source_digest
 from unlearnax.recipes import Recipe
 from unlearnax.store import Store
 from unlearnax.types import Array, Model, TrainState, World
@@ -116,7 +117,8 @@ def fit(
     contents = world_digest(world)
     if stream is None:
         stream = stable_hash("member", role, contents)
-    identity = digest(TRAINING_VERSION, recipe.to_json(), model.name, contents, stream, seed)
+    source = source_digest(recipe.model)
+    identity = digest(TRAINING_VERSION, recipe.to_json(), source, model.name, contents, stream, seed)
     template = jax.eval_shape(
         lambda: jax.vmap(lambda k: training.finish(training.make_training(recipe, model).init(k)))(
             member_keys(seed, stream, range(1))

@@ -19,9 +19,12 @@ Args = tuple[tuple[str, Any], ...]
 
 
 def freeze(args: Mapping[str, Any] | Args) -> Args:
-    """Keyword arguments as sorted pairs with lists made tuples, so that they hash."""
-    pairs = sorted(dict(args).items())
-    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in pairs)
+    """Keyword arguments as sorted pairs with lists made tuples at every depth, so that they hash."""
+
+    def frozen(value: Any) -> Any:
+        return tuple(frozen(each) for each in value) if isinstance(value, list | tuple) else value
+
+    return tuple((name, frozen(value)) for name, value in sorted(dict(args).items()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +69,14 @@ class Recipe:
             checks.at_least_one("epochs", self.epochs)
         if self.steps is not None:
             checks.at_least_one("steps", self.steps)
+        # One form of equal numbers: equal recipes must have equal JSON, which populations are known by.
+        for name, kind in (("learning_rate", float), ("weight_decay", float), ("batch_size", int), ("epochs", int),
+                           ("steps", int)):  # fmt: skip
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, kind(getattr(self, name)))
+        for name, value in self.schedule_args:
+            if name.endswith("_steps") or name == "transition_begin":  # a count, as optax takes it, would never decay
+                checks.in_range(f"schedule_args[{name!r}]", value, 0, 1)
         self.gradient_transform()
         self.learning_rate_at(0.5)
 
@@ -105,6 +116,8 @@ class Recipe:
         first = {"constant_schedule": "value", "warmup_cosine_decay_schedule": "peak_value"}.get(
             self.schedule, "init_value"
         )
+        if first in args:
+            raise ValueError(f"Expected schedule_args={args} without {first}: that is learning_rate.")
         if self.schedule == "warmup_cosine_decay_schedule":
             args = {"init_value": 0.0} | args
         try:

@@ -48,14 +48,15 @@ class Store:
         final = self.folder / digest / name
         if final.exists():
             return
+        flat = _flat(tree)
+        described = json.dumps(about)  # first, so that what cannot be described leaves no draft behind
         draft = final.with_name(f"{name}.draft-{os.getpid()}-{time.monotonic_ns()}")
         draft.mkdir(parents=True)
-        flat = _flat(tree)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save((draft / "arrays").resolve(), flat)
         manifest = {
             "format": FORMAT,
-            "about": about,
+            "about": json.loads(described),
             "arrays": {key: [list(value.shape), str(value.dtype)] for key, value in flat.items()},
             "sha256": _hashes(draft / "arrays"),
         }
@@ -70,6 +71,8 @@ class Store:
     def load(self, digest: str, name: str, like: PyTree) -> tuple[PyTree, dict[str, Any]] | None:
         """Returns the entry's tree in the structure of `like` (arrays or shapes) and its description, or None.
 
+        The leaves are host arrays: device arrays would lose half of a 64-bit type.
+
         A damaged entry, or one in another format, is set aside with a warning that names it, and counts as absent.
         """
         entry = self.folder / digest / name
@@ -81,22 +84,25 @@ class Store:
             manifest = json.loads((entry / "manifest.json").read_text())
             if manifest["format"] != FORMAT:
                 raise ValueError(f"its format is {manifest['format']}, this version reads {FORMAT}")
-            if manifest["sha256"] != _hashes(entry / "arrays"):
-                raise ValueError("its files do not match their checksums")
+            about, expected, found = manifest["about"], manifest["sha256"], _hashes(entry / "arrays")
+            wrong = sorted(file for file in {*expected, *found} if expected.get(file) != found.get(file))
+            if wrong:
+                raise ValueError(f"checksums do not match in arrays/{', arrays/'.join(wrong)}")
             if manifest["arrays"] != shapes:
                 raise ValueError("its arrays do not have the expected names, shapes and types")
-            target = {key: jax.ShapeDtypeStruct(tuple(shape), dtype) for key, (shape, dtype) in shapes.items()}
-            host = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            target = {k: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=host) for k, v in target.items()}
+            target = {jax.tree_util.keystr(path): np.empty(leaf.shape, leaf.dtype) for path, leaf in wanted}
             with ocp.StandardCheckpointer() as checkpointer:
                 flat = checkpointer.restore((entry / "arrays").resolve(), target)
-        except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # the manifest may be any JSON
             aside = entry.with_name(f"{name}.damaged-{time.time_ns()}")
-            entry.rename(aside)
+            try:
+                entry.rename(aside)
+            except FileNotFoundError:  # another process set it aside first
+                return None
             warnings.warn(f"Set aside the damaged store entry {aside}: {error}.", stacklevel=2)
             return None
         leaves = [flat[jax.tree_util.keystr(path)] for path, _ in wanted]
-        return jax.tree.unflatten(jax.tree.structure(like), leaves), manifest["about"]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves), about
 
     def member_ranges(self, digest: str) -> list[range]:
         """Ranges of members held under `digest`, in order; ranges are contiguous from 0 as populations grow."""
