@@ -67,6 +67,12 @@ def test_verify_oracles(tmp_path):
         (["run", "experiments/nowhere.py"], "nowhere.py"),
         (["run", "experiments/quickstart.py", "--size", "smok"], "Did you mean 'smoke'"),
         (["run", "experiments/quickstart.py", "--members", "0"], "Expected members=0"),
+        (["run", "experiments/quickstart.py", "--seed", "-1"], "Expected seed=-1"),
+        (
+            ["run", "experiments/quickstart.py", "--dataset", "arrays"],
+            "Expected dataset_args={} to suit dataset 'arrays'",
+        ),
+        (["run", "no[red]where/[/b].py"], "no[red]where/[/b].py"),
         (["report", "nowhere"], "holds no results"),
         (["oracles", "verify", "retrian"], "Did you mean 'retrain'"),
     ],
@@ -102,6 +108,9 @@ def test_score_from_files(tmp_path):
     assert (tmp_path / "out" / "report.html").exists()
     shown = command(*arguments, "--candidate", f"mine={tmp_path}/none.npy", cache=tmp_path, expect=2)
     assert "none.npy" in shown
+    shown = command(*arguments, "--candidate", f"mine={tmp_path}/mine.npy", "--slices", tmp_path / "labels.npy",
+                    cache=tmp_path, expect=2)  # fmt: skip
+    assert "whole .npz file" in shown
     (tmp_path / "mine.npy").write_bytes((tmp_path / "mine.npy").read_bytes()[:200])
     shown = command(*arguments, "--candidate", f"mine={tmp_path}/mine.npy", cache=tmp_path, expect=2)
     assert "whole .npy file" in shown

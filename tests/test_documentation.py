@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unlearnax import plugins
@@ -30,9 +31,10 @@ def blocks(name):
 
 @pytest.fixture
 def contributing(tmp_path):
-    algorithm, oracle = blocks("CONTRIBUTING.md")
+    algorithm, experiment, oracle = blocks("CONTRIBUTING.md")
     (tmp_path / "weight_noise.py").write_text(algorithm)
     (tmp_path / "my_oracle.py").write_text(oracle)
+    (tmp_path / "mine.py").write_text(experiment)
     return tmp_path
 
 
@@ -45,6 +47,17 @@ def test_the_examples_of_contributing(contributing):
     (card,) = run(spec, contributing / "run")
     assert "held-out without_even_rows" in {row.candidate for row in card.verdicts}
     assert any("weight_noise" in row.candidate for row in card.verdicts)
+
+
+def test_the_example_experiment(contributing, monkeypatch):
+    monkeypatch.chdir(contributing)
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 3
+    x = (rng.normal(size=(300, 5)) + y[:, None]).astype(np.float32)
+    np.savez("my_data.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    (spec,) = plugins.load_file("mine.py").SIZES.values()
+    (card,) = run(dataclasses.replace(spec, members=3, store=False), contributing / "run")
+    assert {"npo", "weight_noise"} <= {row.candidate for row in card.verdicts}
 
 
 def test_the_example_oracle_keeps_its_promise(contributing):

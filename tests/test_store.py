@@ -54,7 +54,9 @@ def test_types_come_back_whole(store, dtype):
     """Also the 64-bit ones, which JAX would narrow."""
     tree = {"a": np.asarray([0, 1, 2**40 if dtype == "int64" else 1]).astype(jnp.dtype(dtype))}
     store.save("digest", dtype, tree, {})
-    found = store.load("digest", dtype, tree)[0]["a"]
+    loaded = store.load("digest", dtype, tree)
+    assert loaded is not None
+    found = loaded[0]["a"]
     assert found.dtype == tree["a"].dtype
     assert found.tobytes() == tree["a"].tobytes()
 

@@ -46,10 +46,10 @@ def non_negative(name: str, value: Any) -> None:
 def at_least_one(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a whole number of at least 1."""
     try:
-        whole = not isinstance(value, bool | str) and (isinstance(value, int) or float(value).is_integer())
+        right = not isinstance(value, bool | str) and float(value).is_integer() and value >= 1
     except (TypeError, ValueError):  # None, a list
-        whole = False
-    if not whole or value < 1:
+        right = False
+    if not right:
         raise ValueError(f"Expected {name}={value!r} to be a whole number of at least 1.")
 
 

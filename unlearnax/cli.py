@@ -1,10 +1,8 @@
-"""The command line: ``unlearnax run | report | score | list | oracles | doctor``.
-
-JAX is imported inside the commands, after `devices.set_up`.
-"""
+"""Untraining or unlearning?  Algorithms measured against populations of exactly retrained models."""
 
 from __future__ import annotations
 
+# JAX is imported inside the commands, after devices.set_up.
 import dataclasses
 import shlex
 import sys
@@ -13,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from tyro.conf import Positional
 
 from unlearnax import devices
@@ -121,12 +120,20 @@ def command_line() -> str:
 
 
 def _show(folder: Path) -> None:
+    from unlearnax import results
     from unlearnax.report.page import write_report
     from unlearnax.report.terminal import verdict_table
 
     page = write_report(folder)
     console.print(verdict_table(folder))
-    console.print(f"Report: {page.resolve()}")
+    controls = [row for row in results.read(folder, results.VerdictRow) if row.candidate.startswith("held-out ")]
+    unsettled = [row for row in controls if not row.verdict.startswith("reaches ")]
+    if unsettled:
+        console.print(
+            f"{len(unsettled)} of {len(controls)} held-out controls do not reach their own oracle: {controls[0].members} "
+            "members, or their training, are too few to settle verdicts here."
+        )
+    console.print(f"Report: {escape(str(page.resolve()))}")
 
 
 def run_command(arguments: list[str]) -> None:
@@ -178,7 +185,7 @@ def main() -> None:
         if callable(chosen):
             chosen()
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         raise SystemExit(2) from error
 
 

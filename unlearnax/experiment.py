@@ -76,6 +76,8 @@ class Experiment:
         checks.at_least_one("members", self.members)
         if self.members < 3:
             raise ValueError(f"Expected members={self.members} to be at least 3: intervals leave members out.")
+        if self.seed < 0:
+            raise ValueError(f"Expected seed={self.seed} to be at least 0.")
         for name in ("margin", "damage"):
             checks.in_range(name, getattr(self, name), 0, 1, open_low=True, open_high=True)
         checks.one_of("plan", self.plan, PLANS)
@@ -94,7 +96,11 @@ def resolve_algorithm(name: str) -> Algorithm:
 def build_problems(experiment: Experiment) -> list[Problem]:
     """The problems of an experiment, one a discovery rate, on the host."""
     checks.one_of("dataset", experiment.dataset, data.DATASETS)
-    splits = data.load(experiment.dataset, **dict(experiment.dataset_args))
+    given = dict(experiment.dataset_args)
+    try:
+        splits = data.load(experiment.dataset, **given)
+    except TypeError as error:
+        raise ValueError(f"Expected dataset_args={given} to suit dataset {experiment.dataset!r}: {error}.") from error
     build = plugins.resolve("problem", experiment.problem, problems.PROBLEMS)
     takes = inspect.signature(build).parameters
     args = dict(experiment.problem_args) | ({"seed": experiment.seed} if "seed" in takes else {})
@@ -197,9 +203,11 @@ def run(
 
 def _try_factory(name: str, algorithm: Algorithm, model: Model, args: dict[str, Any]) -> None:
     try:
-        algorithm.make(model, **args)
+        made = algorithm.make(model, **args)
     except (TypeError, ValueError) as error:
         raise ValueError(f"Expected hyperparameters {args} to suit algorithm {name!r}: {error}") from error
+    if not callable(made):
+        raise ValueError(f"Expected the factory of algorithm {name!r} to return a function, got {type(made).__name__}.")
 
 
 def _problem_row(problem: Problem, experiment: Experiment, card: Scorecard) -> ProblemRow:

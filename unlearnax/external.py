@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def read_slices(path: Path | str, labels: np.ndarray) -> Layout:
     try:
         with np.load(path, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError) as error:
+    except (TypeError, AttributeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"Expected {str(path)!r} to be a whole .npz file: {error}.") from error
     for name, index in columns.items():
         if not np.issubdtype(index.dtype, np.integer) or index.ndim != 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -170,7 +171,8 @@ class _Partial:
         self.written = time.monotonic()
 
     def _entries(self) -> list[Path]:
-        return list((self.store.folder / self.identity).glob(f"partial-{self.name}-*[0-9]"))
+        paths = (self.store.folder / self.identity).glob(f"partial-{self.name}-*")
+        return [path for path in paths if re.fullmatch(rf"partial-{re.escape(self.name)}-\d+", path.name)]
 
     def load(self, like: TrainState) -> tuple[TrainState, int] | None:
         for entry in self._entries():
@@ -184,12 +186,12 @@ class _Partial:
             before = self._entries()
             self.store.save(self.identity, f"partial-{self.name}-{done}", state, {"done": done})
             for entry in before:
-                shutil.rmtree(entry)
+                shutil.rmtree(entry, ignore_errors=True)
             self.written = time.monotonic()
 
     def clear(self) -> None:
         for entry in self._entries():
-            shutil.rmtree(entry)
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _train(

@@ -255,11 +255,15 @@ def compass(run: Run, problem: ProblemRow, shown: list[str] | None = None) -> Fi
 def write_figures(folder: Path | str) -> list[Path]:
     """Writes `figures/compass-<problem>.png` and `.pdf` into a run's folder; returns their paths.
 
+    Earlier compass figures go first: they may show problems that the results no longer hold.
+
     Raises:
         FileNotFoundError: the folder holds no results.
     """
     run, target, written = load(folder), Path(folder) / "figures", []
     names = style.file_names(p.problem for p in run.problems)
+    for old in target.glob("compass-*.p??"):
+        old.unlink()
     for problem in run.problems:
         figure = compass(run, problem)
         if figure is None:

@@ -21,6 +21,7 @@ _SHORTER = {
     "reaches unlearning": "unlearning",
     "closer to untraining": "untraining",
     "closer to unlearning": "unlearning",
+    "reaches neither": "neither",
     "damages the model": "damages",
     "inconclusive": "",
 }
