@@ -1,5 +1,6 @@
 """A tiny problem: 52 rows, of which 12 are forgotten, 24 retained, 8 validation and 8 belong to no subset."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from unlearnax import batching
-from unlearnax.models import mlp
+from unlearnax.models import cnn, mlp
 from unlearnax.types import InputSpec, Model, Request, TrainState
 
 CLASSES = 3
@@ -16,10 +17,15 @@ CAPACITY = {"forget": 16, "retain": 40, "validation": 8}
 
 
 class Tiny(NamedTuple):
-    """model: plain.  normed: with BatchNorm.  rows: row numbers by subset, "none" for those in no subset."""
+    """model: plain.  normed: with BatchNorm.  conv, conv_normed: the same with convolutions, on rows as 2 × 2 images.
+
+    rows: row numbers by subset, "none" for those in no subset.
+    """
 
     model: Model
     normed: Model
+    conv: Model
+    conv_normed: Model
     rows: dict[str, np.ndarray]
     x: np.ndarray
     y: np.ndarray
@@ -34,6 +40,15 @@ class Tiny(NamedTuple):
         return Request(self.x if x is None else x, self.y if y is None else y, **subsets)
 
 
+def on_rows(model: Model) -> Model:
+    """A model of 2 × 2 images on rows of 4 numbers."""
+    return dataclasses.replace(
+        model,
+        apply=lambda params, state, x, **given: model.apply(params, state, x.reshape(-1, 2, 2, 1), **given),
+        features=lambda params, state, x: model.features(params, state, x.reshape(-1, 2, 2, 1)),
+    )
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Tiny:
     rng = np.random.default_rng(0)
@@ -43,7 +58,9 @@ def tiny() -> Tiny:
     x = (rng.normal(size=(52, 4)) + y[:, None]).astype(np.float32)
     inputs = InputSpec((4,), mean=1.0, std=1.5)
     plain, normed = (mlp(inputs, CLASSES, widths=(8,), batch_norm=norm) for norm in (False, True))
-    return Tiny(plain, normed, rows, x, y)
+    images = dataclasses.replace(inputs, shape=(2, 2, 1))
+    conv, conv_normed = (on_rows(cnn(images, CLASSES, widths=(6, 6), batch_norm=norm)) for norm in (False, True))
+    return Tiny(plain, normed, conv, conv_normed, rows, x, y)
 
 
 class Direct:

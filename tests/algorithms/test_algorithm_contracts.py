@@ -29,12 +29,14 @@ class Needs:
     """visible: hyperparameters that move the weights of a tiny model.  changes: whether it moves them at all.
 
     examples: how many it passes for |S| and |R|.  bad: values out of range, beyond those of `BAD`.
+    model: what it is tried on, "mlp" or "conv".
     """
 
     visible: dict[str, Any] = dataclasses.field(default_factory=dict)
     changes: bool = True
     examples: Callable[[int, int], int] | None = None
     bad: dict[str, tuple] = dataclasses.field(default_factory=dict)
+    model: str = "mlp"
 
 
 NEEDS = {
@@ -143,6 +145,76 @@ NEEDS = {
             "retain_batches": (0, 1.5),
         },
     ),
+    "gaussian_noise": Needs(
+        examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"sigma": (-1.0,), "epochs": (-1, 1.5)}
+    ),
+    "cf_k": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"k": (0, 1.5, 5, "dense9")}),
+    "eu_k": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"k": (0, 1.5, 5, "dense9")}),
+    "boundary_shrink": Needs(
+        {"bound": 0.3},
+        examples=lambda s, r: (math.ceil(s / BATCH) + EPOCHS * steps(s)) * BATCH,
+        bad={"bound": (-1.0,)},
+    ),
+    "unsir": Needs(
+        {"noise_steps": 5, "noises": 4, "retain_fraction": 1.0},
+        examples=lambda s, r: 5 * 4 + EPOCHS * steps(r) * (2 * BATCH + 4),
+        bad={
+            "noise_rate": (0.0,),
+            "noise_penalty": (-1.0,),
+            "noise_steps": (0, 1.5),
+            "noises": (0, 1.5),
+            "retain_fraction": (0.0, 1.1),
+            "impair_rate": (0.0,),
+            "repair_rate": (0.0,),
+        },
+    ),
+    "scrub_rewind": Needs(
+        {"epochs": 6},
+        examples=lambda s, r: (3 * steps(s) + 6 * steps(r)) * BATCH,
+        bad={"alpha": (-1.0,), "gamma": (-1.0,), "temperature": (0.0,), "max_epochs": (-1,)},
+    ),
+    "undo": Needs(
+        {"suppress_rate": 0.02},
+        examples=lambda s, r: (1 + EPOCHS) * 2 * steps(r) * BATCH,
+        bad={"alpha": (-0.1, 1.1), "beta": (-1.0,), "suppress_rate": (0.0,), "suppress_epochs": (0, 1.5)},
+    ),
+    "fanchuan": Needs(
+        examples=lambda s, r: (steps(s) + EPOCHS * (2 * steps(s) + steps(r))) * BATCH,
+        bad={
+            "temperature": (0.0, -1.0),
+            "uniform_learning_rate": (0.0, -1.0, math.inf),
+            "forget_learning_rate": (0.0, -1.0, math.inf),
+        },
+    ),
+    "magnitude_gradient": Needs(
+        examples=lambda s, r: (steps(s) + steps(min(s, r)) + EPOCHS * steps(r)) * BATCH,
+        bad={"fraction": (-0.1, 1.1), "slowdown": (-0.1, 1.1)},
+        model="conv",
+    ),
+    "class_weighted_noise": Needs(
+        examples=lambda s, r: EPOCHS * steps(r) * BATCH,
+        bad={"sigma": (-1.0, math.inf), "final_sigma": (-1.0, math.inf)},
+        model="conv",
+    ),
+    "prune_match": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"fraction": (-0.1, 1.1)}),
+    "transpose_kernels": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, model="conv"),
+    "decoupled_reset": Needs(
+        {"warmup_epochs": EPOCHS, "warmup_learning_rate": 0.05},
+        examples=lambda s, r: EPOCHS * (1 + steps(r)) * BATCH,
+        bad={"temperature": (0.0,), "warmup_learning_rate": (0.0, math.inf), "warmup_epochs": (0, 1.5)},
+        model="conv",
+    ),
+    "random_noise_injection": Needs(
+        {"kernels": 1, "warmup_epochs": 0, "fine_epochs": 1},
+        examples=lambda s, r: EPOCHS * steps(r) * BATCH,
+        bad={
+            "sigma": (-1.0, math.inf),
+            "noise_fraction": (-0.1, 1.1),
+            "kernels": (0, 1.5),
+            "warmup_epochs": (-1, math.inf),
+            "fine_epochs": (-1, math.inf),
+        },
+    ),
 }
 # What all who have such a hyperparameter share.
 VISIBLE = {"learning_rate": 0.05, "epochs": EPOCHS, "batch_size": BATCH}
@@ -207,14 +279,19 @@ def compiled(name, model):
     return lambda key, state, request: run(key, state, request, floats)
 
 
-@pytest.fixture(params=["plain", "normed"])
-def model(request, tiny):
-    return {"plain": tiny.model, "normed": tiny.normed}[request.param]
-
-
 @pytest.fixture(params=NAMES)
 def name(request):
     return request.param
+
+
+@pytest.fixture
+def plain(name, tiny):
+    return {"mlp": tiny.model, "conv": tiny.conv}[needs(name).model]
+
+
+@pytest.fixture(params=["plain", "normed"])
+def model(request, name, plain, tiny):
+    return plain if request.param == "plain" else {"mlp": tiny.normed, "conv": tiny.conv_normed}[needs(name).model]
 
 
 def leaves(tree):
@@ -265,19 +342,19 @@ def test_a_member_stays_a_member(name, model, tiny):
     assert same((out, info), compiled(name, model)(KEY, state, tiny.request()))
 
 
-def test_eager_with_python_values_equals_jit_with_traced_ones(name, tiny):
-    state, request = tiny.state(), tiny.request()
+def test_eager_with_python_values_equals_jit_with_traced_ones(name, plain, tiny):
+    state, request = tiny.state(plain), tiny.request()
     kept = jax.tree.map(np.array, (state, request))
-    eager = ALGORITHMS[name].make(tiny.model, **visible(name))(KEY, state, request)
-    assert_close(eager, compiled(name, tiny.model)(KEY, state, request))
+    eager = ALGORITHMS[name].make(plain, **visible(name))(KEY, state, request)
+    assert_close(eager, compiled(name, plain)(KEY, state, request))
     assert same((state, request), kept)
 
 
-def test_batched_members_and_floats_equal_a_loop(name, tiny):
+def test_batched_members_and_floats_equal_a_loop(name, plain, tiny):
     """Two lanes with their own key, state and hyperparameters: one at the visible values, one with each float halved."""
-    one, batched = program(name, tiny.model)
+    one, batched = program(name, plain)
     lanes = [
-        (jax.random.key(i), tiny.state(seed=i), {key: value / (1 + i) for key, value in floats_of(name).items()})
+        (jax.random.key(i), tiny.state(plain, seed=i), {key: value / (1 + i) for key, value in floats_of(name).items()})
         for i in range(2)
     ]
     keys, states, floats = jax.tree.map(lambda *leaf: jnp.stack(leaf), *lanes)
@@ -319,7 +396,7 @@ def test_each_declared_subset_is_read(name, subset, model, tiny):
 def test_padding_is_never_read(name, model, tiny, filler):
     """The unused end of an index may name rows of no subset, tainted, or rows of another subset."""
     run, state, clean = compiled(name, model), tiny.state(model), tiny.request()
-    x, y = with_nan(tiny, "none", "validation")
+    x, y = with_nan(tiny, "none", *{"validation"} - ALGORITHMS[name].access)
 
     def filled(subset):
         used = int(subset.length)
@@ -340,6 +417,12 @@ OUT_OF_RANGE = [
 
 
 @pytest.mark.parametrize(("name", "hyperparameter", "value"), OUT_OF_RANGE)
-def test_hyperparameters_out_of_range_are_refused(name, hyperparameter, value, tiny):
+def test_hyperparameters_out_of_range_are_refused(name, hyperparameter, value, plain):
     with pytest.raises(ValueError, match=rf"\b{hyperparameter}="):
-        ALGORITHMS[name].make(tiny.model, **{hyperparameter: value})
+        ALGORITHMS[name].make(plain, **{hyperparameter: value})
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "convolutions" in ALGORITHMS[n].needs])
+def test_a_model_without_convolutions_is_refused_where_they_are_needed(name, tiny):
+    with pytest.raises(ValueError, match="to have convolutions"):
+        ALGORITHMS[name].make(tiny.model)

@@ -17,6 +17,12 @@ from jaxtyping import PyTree
 from unlearnax import batching, checks
 from unlearnax.types import Array, Info, Key, Model, Request, Subset, TrainState
 
+# What an algorithm reads, for its metadata.
+NOTHING, S, R, BOTH = (frozenset(names.split()) for names in ("", "forget", "retain", "forget retain"))
+# Ranges of a search for the learning rate, of SGD and of Adam.
+SGD_RANGES: dict[str, tuple] = {"learning_rate": (1e-4, 0.2)}
+ADAM_RANGES: dict[str, tuple] = {"learning_rate": (1e-5, 3e-2)}
+
 # objective(params, model_state, key, step, *rows) -> (value, new model_state); step counts from the first pass on
 Objective = Callable[..., tuple[jax.Array, PyTree]]
 

@@ -13,7 +13,7 @@ from jaxtyping import PyTree
 from unlearnax import checks
 from unlearnax.algorithms import _common, _curvature
 from unlearnax.algorithms.dampening import dampen, importances, output_norm
-from unlearnax.types import Info, Model, UnlearnFn
+from unlearnax.types import Algorithm, Info, Model, UnlearnFn
 
 
 def percentile_from_top(overall: PyTree, forgotten: PyTree) -> Callable[[jax.Array], jax.Array]:
@@ -136,3 +136,23 @@ def potion(
         return state._replace(params=params), Info(jnp.zeros(()), examples)
 
     return unlearn
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "assd": Algorithm(
+        assd,
+        "untraining",
+        _common.BOTH,
+        "Schoepf et al., 2024, arXiv 2402.10098",
+        words="unlearning the influence of the erroneous data without needing to completely retrain the model",
+        ranges={"dampening": (0.1, 10.0)},
+    ),
+    "potion": Algorithm(
+        potion,
+        "unlearning",
+        _common.BOTH,
+        "Schoepf et al., 2024, arXiv 2406.09173",
+        words="unlearn poison triggers from already trained models with only a subset of the poison data available",
+        ranges={"rho": ("uniform", 0.0, 0.95), "dampening": (0.1, 10.0)},
+    ),
+}

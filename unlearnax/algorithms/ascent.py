@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from unlearnax import checks
 from unlearnax.algorithms import _common
-from unlearnax.types import Model, UnlearnFn
+from unlearnax.types import Algorithm, Model, UnlearnFn
 
 
 def gradient_ascent(
@@ -139,3 +139,31 @@ def npo(
         )  # fmt: skip
 
     return unlearn
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "gradient_ascent": Algorithm(
+        gradient_ascent,
+        "ambiguous",
+        _common.S,
+        "Graves et al., AAAI 2021, arXiv 2010.10981",
+        words="remove learned data; named as a baseline by Graves et al.",
+        ranges={"learning_rate": (1e-5, 0.1)},
+    ),
+    "neg_grad_plus": Algorithm(
+        neg_grad_plus,
+        "ambiguous",
+        _common.BOTH,
+        "Kurmanji et al., NeurIPS 2023, arXiv 2302.09880",
+        words="applications with metrics of their own: removing biases, resolving confusion, user privacy",
+        ranges={"learning_rate": (1e-3, 0.1), "alpha": ("uniform", 0.6, 0.999)},
+    ),
+    "npo": Algorithm(
+        npo,
+        "unlearning",
+        _common.BOTH,
+        "Zhang et al., COLM 2024, arXiv 2404.05868",
+        words="unlearn undesirable data without the catastrophic collapse of gradient ascent",
+        ranges={"learning_rate": (1e-3, 0.1), "beta": (0.03, 10.0), "alpha": (0.3, 10.0)},
+    ),
+}

@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 
 from unlearnax import batching, checks
 from unlearnax.algorithms import _common
-from unlearnax.types import Array, Info, Key, Model, Request, TrainState, UnlearnFn
+from unlearnax.types import Algorithm, Array, Info, Key, Model, Request, TrainState, UnlearnFn
 
 Loss = Callable[[PyTree, Array], jax.Array]
 Importances = tuple[PyTree, PyTree, jax.Array]
@@ -149,3 +149,23 @@ def lfssd(model: Model, *, alpha: float = 10.0, dampening: float = 1.0, batch_si
         return state._replace(params=params), Info(jnp.zeros(()), examples)
 
     return unlearn
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "ssd": Algorithm(
+        ssd,
+        "untraining",
+        _common.BOTH,
+        "Foster et al., AAAI 2024, arXiv 2308.07707",
+        words="forgetting specific information while protecting model performance on the remaining data",
+        ranges={"alpha": (1.0, 1e4), "dampening": (0.1, 10.0)},
+    ),
+    "lfssd": Algorithm(
+        lfssd,
+        "untraining",
+        _common.BOTH,
+        "Foster et al., ICLR 2024 (tiny papers), arXiv 2402.19308",
+        words="a machine unlearning approach that is both retraining- and label-free",
+        ranges={"alpha": (0.1, 1e4), "dampening": (0.1, 10.0)},
+    ),
+}

@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 
 from unlearnax import checks
 from unlearnax.algorithms import _common
-from unlearnax.types import Array, Key, Model, Request, TrainState, UnlearnFn
+from unlearnax.types import Algorithm, Array, Key, Model, Request, TrainState, UnlearnFn
 
 # held(original, request, params, model_state, key, rows of R [B]) -> (value, new model_state)
 Held = Callable[[TrainState, Request, PyTree, PyTree, Key, Array], tuple[jax.Array, PyTree]]
@@ -175,3 +175,31 @@ def ascent_kl(
         model, held, alpha=alpha, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
         epochs=epochs, batch_size=batch_size,
     )  # fmt: skip
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "ascent_descent": Algorithm(
+        ascent_descent,
+        "untraining",
+        _common.BOTH,
+        "Rinberg et al., MUGEN workshop at ICML 2025",
+        words="close to an oracle model retrained without the forget set",
+        ranges={"learning_rate": (5e-5, 5e-2)},
+    ),
+    "grad_diff": Algorithm(
+        grad_diff,
+        "ambiguous",
+        _common.BOTH,
+        "Liu et al., CoLLAs 2022, arXiv 2203.12817; Maini et al., COLM 2024, arXiv 2401.06121",
+        words="behave as if they were never trained on the forget data at all",
+        ranges={"learning_rate": (1e-5, 0.1), "alpha": (0.3, 30.0)},
+    ),
+    "ascent_kl": Algorithm(
+        ascent_kl,
+        "ambiguous",
+        _common.BOTH,
+        "Maini et al., COLM 2024, arXiv 2401.06121",
+        words="behave as if they were never trained on the forget data at all",
+        ranges={"learning_rate": (1e-5, 0.1), "alpha": (0.3, 30.0)},
+    ),
+}

@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from unlearnax import batching, checks
 from unlearnax.algorithms import _common
-from unlearnax.types import Model, Subset, UnlearnFn
+from unlearnax.types import Algorithm, Key, Model, Request, Subset, TrainState, UnlearnFn
+
+
+def check_scrub(*, alpha: Any, gamma: Any, temperature: Any, max_epochs: int) -> None:
+    """Raises ValueError where one of SCRUB's own hyperparameters is out of range."""
+    checks.non_negative("alpha", alpha)
+    checks.non_negative("gamma", gamma)
+    checks.positive("temperature", temperature)
+    checks.non_negative("max_epochs", max_epochs)
+
+
+def scrub_epoch(
+    model: Model, key: Key, teacher: TrainState, request: Request, optimizer: optax.GradientTransformation, *,
+    alpha: Any, gamma: Any, temperature: Any, max_epochs: int, batch_size: int,
+) -> Callable[[jax.Array, _common.Carry], _common.Carry]:  # fmt: skip
+    """``carry = epoch(number, carry)`` of SCRUB, numbers counting from 0; see `scrub`."""
+    key_forget, key_retain = jax.random.split(key)
+
+    def compare(params, model_state, key, rows):
+        x, y = _common.batch(request, rows)
+        taught, _ = model.apply(teacher.params, teacher.model_state, x, train=False, key=None)
+        logits, model_state = model.apply(params, model_state, x, train=True, key=key)
+        apart = temperature**2 * _common.divergence(taught, logits, temperature)
+        return apart, _common.cross_entropy(logits, y), model_state
+
+    def push(params, model_state, key, step, rows):
+        apart, _, model_state = compare(params, model_state, key, rows)
+        return -apart, model_state
+
+    def hold(params, model_state, key, step, rows):
+        apart, loss, model_state = compare(params, model_state, key, rows)
+        return gamma * loss + alpha * apart, model_state
+
+    def epoch(number, carry):
+        last = jnp.where(number < max_epochs, number + 1, number)  # an empty range of passes once m is over
+        carry = _common.optimise(
+            key_forget, carry, optimizer, push, request.forget, batch_size=batch_size, passes=(number, last)
+        )
+        return _common.optimise(
+            key_retain, carry, optimizer, hold, request.retain, batch_size=batch_size, passes=(number, number + 1)
+        )
+
+    return epoch
 
 
 def scrub(
@@ -41,40 +86,15 @@ def scrub(
 
     Source: Kurmanji et al., "Towards unbounded machine unlearning", NeurIPS 2023, arXiv 2302.09880.
     """
-    checks.non_negative("alpha", alpha)
-    checks.non_negative("gamma", gamma)
-    checks.positive("temperature", temperature)
-    checks.non_negative("max_epochs", max_epochs)
+    check_scrub(alpha=alpha, gamma=gamma, temperature=temperature, max_epochs=max_epochs)
     _common.check_optimisation(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size)
     optimizer = optax.adam(learning_rate)
 
     def unlearn(key, teacher, request):
-        key_forget, key_retain = jax.random.split(key)
-
-        def compare(params, model_state, key, rows):
-            x, y = _common.batch(request, rows)
-            taught, _ = model.apply(teacher.params, teacher.model_state, x, train=False, key=None)
-            logits, model_state = model.apply(params, model_state, x, train=True, key=key)
-            apart = temperature**2 * _common.divergence(taught, logits, temperature)
-            return apart, _common.cross_entropy(logits, y), model_state
-
-        def push(params, model_state, key, step, rows):
-            apart, _, model_state = compare(params, model_state, key, rows)
-            return -apart, model_state
-
-        def hold(params, model_state, key, step, rows):
-            apart, loss, model_state = compare(params, model_state, key, rows)
-            return gamma * loss + alpha * apart, model_state
-
-        def epoch(number, carry):
-            last = jnp.where(number < max_epochs, number + 1, number)  # an empty range of passes once m is over
-            carry = _common.optimise(
-                key_forget, carry, optimizer, push, request.forget, batch_size=batch_size, passes=(number, last)
-            )
-            return _common.optimise(
-                key_retain, carry, optimizer, hold, request.retain, batch_size=batch_size, passes=(number, number + 1)
-            )
-
+        epoch = scrub_epoch(
+            model, key, teacher, request, optimizer, alpha=alpha, gamma=gamma, temperature=temperature,
+            max_epochs=max_epochs, batch_size=batch_size,
+        )  # fmt: skip
         return _common.end(jax.lax.fori_loop(0, epochs, epoch, _common.begin(teacher, optimizer)))
 
     return unlearn
@@ -130,3 +150,23 @@ def bad_teacher(
         return _common.minimise(key_passes, original, optimizer, objective, rows, batch_size=batch_size, epochs=epochs)
 
     return unlearn
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "scrub": Algorithm(
+        scrub,
+        "ambiguous",
+        _common.BOTH,
+        "Kurmanji et al., NeurIPS 2023, arXiv 2302.09880",
+        words="applications with metrics of their own: removing biases, resolving confusion, user privacy",
+        ranges=_common.ADAM_RANGES | {"alpha": (0.01, 2.0), "gamma": (0.1, 10.0)},
+    ),
+    "bad_teacher": Algorithm(
+        bad_teacher,
+        "ambiguous",
+        _common.BOTH,
+        "Chundawat et al., AAAI 2023, arXiv 2205.08096",
+        words="forget the information about the forget set, with outputs like those of a model that never saw it",
+        ranges=_common.ADAM_RANGES | {"retain_fraction": ("uniform", 0.1, 1.0)},
+    ),
+}

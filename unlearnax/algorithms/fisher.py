@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from unlearnax import checks
 from unlearnax.algorithms import _common, _curvature
-from unlearnax.types import Array, Info, Model, Request, TrainState, UnlearnFn
+from unlearnax.types import Algorithm, Array, Info, Model, Request, TrainState, UnlearnFn
 
 
 def expected_fisher(model: Model, state: TrainState, request: Request, rows: Array, labels: int) -> PyTree:
@@ -146,3 +146,23 @@ def ntk_forgetting(
         )
 
     return unlearn
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "fisher_forgetting": Algorithm(
+        fisher_forgetting,
+        "untraining",
+        _common.R,
+        "Golatkar et al., CVPR 2020, arXiv 1911.04933",
+        words="'scrubbing' the weights clean of information about a particular set of training data",
+        ranges={"alpha": (1e-9, 1e-3)},
+    ),
+    "ntk_forgetting": Algorithm(
+        ntk_forgetting,
+        "untraining",
+        _common.BOTH,
+        "Golatkar et al., ECCV 2020, arXiv 2003.02960",
+        words="removing dependency on a cohort of training data from a trained deep network",
+        ranges={"scale": (0.1, 10.0), "weight_decay": (1e-4, 10.0)},
+    ),
+}

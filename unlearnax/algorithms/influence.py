@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from unlearnax import batching, checks
-from unlearnax.algorithms import _curvature
-from unlearnax.types import Info, Model, UnlearnFn
+from unlearnax.algorithms import _common, _curvature
+from unlearnax.types import Algorithm, Info, Model, UnlearnFn
 
 
 def influence(
@@ -133,3 +133,23 @@ def newton(
         return state._replace(params=unravel(flat)), Info(value, passes.astype(jnp.float32) * length)
 
     return unlearn
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "influence": Algorithm(
+        influence,
+        "untraining",
+        _common.BOTH,
+        "Koh and Liang, ICML 2017, arXiv 1703.04730; Bae et al., NeurIPS 2022",
+        words="how would the model's predictions change if we did not have this training point?",
+        ranges={"scale": (0.1, 30.0), "damping": (1e-5, 1.0)},
+    ),
+    "newton": Algorithm(
+        newton,
+        "untraining",
+        _common.R,
+        "Guo et al., ICML 2020, arXiv 1911.03030",
+        words="cannot be distinguished from a model that never observed the data to begin with",
+        ranges={"damping": (1e-4, 10.0), "weight_decay": (1e-6, 1e-2)},
+    ),
+}

@@ -12,7 +12,7 @@ import optax
 
 from unlearnax import checks
 from unlearnax.algorithms import _common
-from unlearnax.types import Model, TrainState, UnlearnFn
+from unlearnax.types import Algorithm, Model, TrainState, UnlearnFn
 
 _nll = optax.softmax_cross_entropy_with_integer_labels  # logits [B, C], labels [B] -> [B]
 # dislike(original, x [B, ...], y [B], logits [B, C]) -> scalar
@@ -177,3 +177,31 @@ def undial(
         )
 
     return unlearn
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "sim_npo": Algorithm(
+        sim_npo,
+        "unlearning",
+        _common.BOTH,
+        "Fan et al., NeurIPS 2025, arXiv 2410.07163",
+        words="remove unwanted data influences and associated model capabilities",
+        ranges={"learning_rate": (1e-3, 0.1), "beta": (0.3, 10.0), "alpha": (0.3, 10.0)},
+    ),
+    "dpo": Algorithm(
+        dpo,
+        "unlearning",
+        _common.BOTH,
+        "Rafailov et al., NeurIPS 2023, arXiv 2305.18290; Maini et al., COLM 2024, arXiv 2401.06121",
+        words="answer 'I don't know' to questions about the forget set",
+        ranges={"learning_rate": (1e-3, 0.1), "beta": (0.03, 10.0), "alpha": (0.3, 10.0)},
+    ),
+    "undial": Algorithm(
+        undial,
+        "ambiguous",
+        _common.S,
+        "Dong et al., NAACL 2025, arXiv 2402.10052",
+        words="mitigate the retention of sensitive or copyrighted content",
+        ranges={"learning_rate": (1e-4, 0.1), "beta": (0.3, 30.0)},
+    ),
+}

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from unlearnax import batching, checks
 from unlearnax.algorithms import _common
-from unlearnax.types import Key, Model, Request, TrainState, UnlearnFn
+from unlearnax.types import Algorithm, Key, Model, Request, TrainState, UnlearnFn
 
 
 def wrong_labels(key: Key, request: Request, num_classes: int) -> jax.Array:
@@ -135,3 +135,23 @@ def salun(
         return _common.end(jax.lax.fori_loop(0, epochs, epoch, _common.begin(state, optimizer, examples)))
 
     return unlearn
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "random_label": Algorithm(
+        random_label,
+        "ambiguous",
+        _common.BOTH,
+        "Graves et al., AAAI 2021, arXiv 2010.10981",
+        words="remove learned data from a model, protecting against membership inference",
+        ranges=_common.ADAM_RANGES,
+    ),
+    "salun": Algorithm(
+        salun,
+        "ambiguous",
+        _common.BOTH,
+        "Fan et al., ICLR 2024, arXiv 2310.12508",
+        words="narrow the gap to exact unlearning; also forget concepts of image generators",
+        ranges={"learning_rate": (1e-4, 0.1), "fraction": ("uniform", 0.05, 1.0)},
+    ),
+}

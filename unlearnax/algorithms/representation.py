@@ -1,4 +1,4 @@
-"""What S does to hidden features, to nearby inputs or to the weights, undone: RMU, DUCK, JiT, task-vector negation.
+"""Hidden features of S moved: RMU, DUCK.
 
 Features are the input of the last layer, the one hidden layer that a `Model` shows, with the running batch statistics.
 """
@@ -11,7 +11,7 @@ import optax
 
 from unlearnax import checks
 from unlearnax.algorithms import _common, _curvature
-from unlearnax.types import Model, UnlearnFn
+from unlearnax.types import Algorithm, Model, UnlearnFn
 
 
 def rmu(
@@ -167,107 +167,21 @@ def duck(
     return unlearn
 
 
-def lipschitz(
-    model: Model,
-    *,
-    sigma: float = 0.5,
-    samples: int = 25,
-    learning_rate: float = 3e-4,
-    epochs: int = 1,
-    batch_size: int = 64,
-) -> UnlearnFn:
-    """JiT: makes the logits f smooth around S, descending (1/m) Σ_x Σ_j ‖f(x) − sg f(x + ξ_j)‖ / ‖ξ_j‖ by SGD.
-
-    The sum is over the examples of a batch and m perturbations of each, ξ ~ N(0, σ² I), with x + ξ clipped to the range of
-    the batch's inputs as in the released code; the perturbed side is constant (sg), and no labels are read.  So f(x) is
-    pulled to the middle of its surroundings: where f is linear around x and nothing is clipped the pulls cancel on
-    average, and the sum itself need not fall.  Networks run with their running batch statistics.
-
-    Inputs are measured in standard deviations of the batch's, so that σ means the same for bytes and for normalised pixels;
-    the released code perturbs normalised images.
-
-    Args:
-        sigma: σ > 0; here as the released code sets it for VGG-16, between 0.01 and 0.8 by network and task there.
-        samples: m, at least 1.
-        learning_rate: as there for VGG-16, up to 1.5 for a ViT; the loss is a sum, so it goes with the batch size.
-        epochs: 1 in the released code.
-
-    Raises:
-        ValueError: a hyperparameter out of range.
-
-    Source: Foster et al., "An information theoretic approach to machine unlearning", 2024, arXiv 2402.01401 (its first
-    version: "Zero-shot machine unlearning at scale via Lipschitz regularization").
-    """
-    checks.positive("sigma", sigma)
-    checks.at_least_one("samples", samples)
-    _common.check_optimisation(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size)
-    optimizer = _common.sgd(learning_rate, 0.0, 0.0)
-
-    def lengths(a):
-        squared = jnp.square(a.reshape(len(a), -1)).sum(-1)
-        return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)  # no slope at 0
-
-    def unlearn(key, original, request):
-        def objective(params, model_state, key, step, rows):
-            x = _common.batch(request, rows)[0].astype(jnp.float32)
-            unit = jnp.where(x.std() > 0, x.std(), 1.0)
-            frozen = jax.lax.stop_gradient(params)
-
-            def perturbed(key):
-                noisy = jnp.clip(x + sigma * unit * jax.random.normal(key, x.shape), x.min(), x.max())
-                logits, _ = model.apply(frozen, model_state, noisy, train=False, key=None)
-                return logits, jnp.maximum(lengths(noisy - x) / unit, 1e-6)
-
-            logits, _ = model.apply(params, model_state, x, train=False, key=None)
-            nearby, radii = jax.lax.map(perturbed, jax.random.split(key, samples))
-            ratios = jax.vmap(lambda near, radius: lengths(logits - near) / radius)(nearby, radii)
-            return ratios.mean(0).sum(), model_state
-
-        return _common.minimise(
-            key, original, optimizer, objective, request.forget, batch_size=batch_size, epochs=epochs
-        )
-
-    return unlearn
-
-
-def task_vector(
-    model: Model,
-    *,
-    scale: float = 1.0,
-    learning_rate: float = 1e-5,
-    weight_decay: float = 0.1,
-    epochs: int = 10,
-    batch_size: int = 64,
-) -> UnlearnFn:
-    """Task-vector negation: θ0 − λ(θ_ft − θ0), θ_ft the original fine-tuned on S, E_S ℓ, by AdamW.
-
-    Batch statistics are the original's.  The paper warms the learning rate up and lets it fall as a cosine: here it is
-    constant.
-
-    Args:
-        scale: λ ≥ 0; the paper picks it on held-out data, at most 1 (default unverified).
-        weight_decay: decoupled; its pull towards 0 is part of the vector.
-        epochs: ours; 2000 steps of 128 examples in the paper.
-
-    Raises:
-        ValueError: a hyperparameter out of range.
-
-    Source: Ilharco et al., "Editing models with task arithmetic", ICLR 2023, arXiv 2212.04089, section 3.
-    """
-    checks.non_negative("scale", scale)
-    _common.check_optimisation(
-        learning_rate=learning_rate, weight_decay=weight_decay, epochs=epochs, batch_size=batch_size
-    )
-    optimizer = optax.adamw(learning_rate, weight_decay=weight_decay)
-
-    def unlearn(key, original, request):
-        def objective(params, model_state, key, step, rows):
-            return _common.training_loss(model, params, model_state, key, request, rows)
-
-        tuned, info = _common.minimise(
-            key, original, optimizer, objective, request.forget, batch_size=batch_size, epochs=epochs
-        )
-        params = jax.tree.map(lambda before, after: before - scale * (after - before), original.params, tuned.params)
-        return tuned._replace(params=params, model_state=original.model_state), info
-
-    return unlearn
+ALGORITHMS: dict[str, Algorithm] = {
+    "rmu": Algorithm(
+        rmu,
+        "unlearning",
+        _common.BOTH,
+        "Li et al., ICML 2024, arXiv 2403.03218",
+        words="reduce hazardous knowledge, generalizing from limited samples of an entire distribution of it",
+        ranges=_common.ADAM_RANGES | {"steering": (1.0, 50.0), "alpha": (0.1, 1000.0)},
+    ),
+    "duck": Algorithm(
+        duck,
+        "untraining",
+        _common.BOTH,
+        "Cotogni et al., 2023, arXiv 2312.02052",
+        words="eradicate any residual influence of a specific subset of data from the knowledge acquired",
+        ranges=_common.ADAM_RANGES | {"forget_weight": (0.1, 10.0), "target_accuracy": ("uniform", 0.0, 1.0)},
+    ),
+}
