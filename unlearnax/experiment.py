@@ -35,7 +35,7 @@ from unlearnax.scoring import CandidateLogits, OracleLogits, Scorecard, score
 from unlearnax.store import Store
 from unlearnax.suite import describe, select
 from unlearnax.types import Algorithm, Metric, Model, Oracle, Problem, Splits, TrainState, World
-from unlearnax.unlearning import Unlearned, check_needs, unlearn
+from unlearnax.unlearning import Unlearned, bind, check_needs, unlearn
 
 ESTIMANDS = {"originals": "M originals × 1 run each", "runs": "1 original × M runs"}
 
@@ -251,7 +251,7 @@ def run(
     splits = load_splits(experiment)
     model = models.build(experiment.recipe, splits.inputs, splits.num_classes)
     for name, algorithm, args in chosen:
-        _try_factory(name, algorithm, model, args)
+        _try_factory(name, algorithm, model, bind(name, algorithm, args, experiment.recipe))
     for name, args in probes:
         _try_factory(name, PROBES[name], model, dict(args))
     all_problems = build_problems(experiment, splits, progress)
@@ -335,7 +335,8 @@ def _score_problem(
     seen = {"do_nothing": observer.see(states, original_logits)}
     costs: list[Row] = []
     for number, (name, algorithm, args) in enumerate(chosen):
-        done = unlearn(algorithm, model, states, problem, args, name=name, seed=experiment.seed, plan=experiment.plan)
+        done = unlearn(algorithm, model, states, problem, args, name=name, seed=experiment.seed, plan=experiment.plan,
+                       recipe=experiment.recipe)  # fmt: skip
         logits = predict(model, done.states, x, plan=experiment.plan)
         shown = ", ".join(f"{key}={value}" for key, value in args.items())
         candidates[name] = CandidateLogits(logits, "algorithm", algorithm.goal, paired, shown)

@@ -19,7 +19,7 @@ from unlearnax.members import Prepared, member_keys, resolve_plan, run_members
 from unlearnax.plugins import source_digest
 from unlearnax.recipes import Recipe
 from unlearnax.store import Store
-from unlearnax.types import Array, Model, TrainState, World
+from unlearnax.types import Array, Key, Model, Subset, TrainState, World
 
 # Part of every population's digest: raise it when a change to training moves the numbers.
 TRAINING_VERSION = 1
@@ -77,6 +77,23 @@ def _segment_fn(recipe: Recipe, model: Model) -> Callable:
 
 
 @functools.cache
+def _finish_fn(recipe: Recipe, model: Model) -> Callable:
+    finish = training.make_training(recipe, model).finish
+
+    def one(member, rows):
+        key, state, own = member
+        return finish(key, state, rows if own is None else rows._replace(index=own))
+
+    return one
+
+
+def _published(recipe: Recipe, model: Model, key: Key, rows: Subset) -> TrainState:
+    """A member as `finish` leaves it, untrained: its shapes are those of a trained one."""
+    bound = training.make_training(recipe, model)
+    return bound.finish(key, bound.init(key), rows)
+
+
+@functools.cache
 def _init_fn(recipe: Recipe, model: Model) -> Callable:
     return lambda key, _: training.make_training(recipe, model).init(key)
 
@@ -122,12 +139,11 @@ def fit(
     contents = world_digest(world)
     if stream is None:
         stream = stable_hash("member", role, contents)
-    source = source_digest(recipe.model)
-    identity = digest(TRAINING_VERSION, recipe.to_json(), source, model.name, contents, stream, seed)
+    sources = source_digest(recipe.model), source_digest(recipe.rule)
+    identity = digest(TRAINING_VERSION, recipe.to_json(), *sources, model.name, contents, stream, seed)
     template = jax.eval_shape(
-        lambda: jax.vmap(lambda k: training.finish(training.make_training(recipe, model).init(k)))(
-            member_keys(seed, stream, range(1))
-        )
+        lambda rows: jax.vmap(lambda key: _published(recipe, model, key, rows))(member_keys(seed, stream, range(1))),
+        batching.subset(np.asarray(world.index), capacity),
     )
     parts: list[tuple[TrainState, np.ndarray]] = []
     have, seconds = 0, 0.0
@@ -242,7 +258,8 @@ def _train(
             break  # the caller reports which members; training on would only waste time
         if partial and done < total:
             partial.save(state, done)
-    return training.finish(state), loss, seconds * total / max(passes_run, 1) / len(keys)
+    state = run_members(_finish_fn(recipe, model), (keys, state, own), shared[2], plan)
+    return state, loss, seconds * total / max(passes_run, 1) / len(keys)
 
 
 @functools.cache
@@ -289,4 +306,4 @@ def features(model: Model, states: TrainState, x: Array, *, plan: str = "auto", 
 def untrained(model: Model, recipe: Recipe, members: int, *, seed: int = 0, plan: str = "auto") -> TrainState:
     """Freshly initialised members, stacked `[M, ...]`, with seeds that no trained member has."""
     keys = member_keys(seed, stable_hash("untrained"), range(members))
-    return training.finish(run_members(_init_fn(recipe, model), keys, (), plan))
+    return run_members(_init_fn(recipe, model), keys, (), plan)._replace(opt_state=())

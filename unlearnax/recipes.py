@@ -39,6 +39,7 @@ class Recipe:
     epochs, steps: exactly one is set. With `epochs` every world is passed that often, so less data means fewer steps;
         with `steps` every world takes that many steps, whatever was removed from it.
     dtype: compute dtype, "float32" or "bfloat16"; parameters stay float32.
+    rule, rule_args: a name in `training.RULES` or "path/to/file.py:rule", and its keywords.
     """
 
     model: str = "mlp"
@@ -53,9 +54,11 @@ class Recipe:
     epochs: int | None = 30
     steps: int | None = None
     dtype: str = "float32"
+    rule: str = "plain"
+    rule_args: Suppress[Args] = ()
 
     def __post_init__(self) -> None:
-        for name in ("model_args", "optimizer_args", "schedule_args"):
+        for name in ("model_args", "optimizer_args", "schedule_args", "rule_args"):
             object.__setattr__(self, name, freeze(getattr(self, name)))
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         checks.one_of("schedule", self.schedule, SCHEDULES)
@@ -133,6 +136,6 @@ class Recipe:
     def from_json(cls, text: str) -> Recipe:
         """Inverse of `to_json`."""
         fields = json.loads(text)
-        for name in ("model_args", "optimizer_args", "schedule_args"):
+        for name in ("model_args", "optimizer_args", "schedule_args", "rule_args"):
             fields[name] = freeze(dict(fields[name]))
         return cls(**fields)

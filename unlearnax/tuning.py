@@ -158,7 +158,8 @@ def tune(
         rng = np.random.default_rng(seed)
         fixed = {key: value for key, value in given.items() if key not in algorithm.ranges}
         points = [fixed | draw(rng, algorithm.ranges) for _ in range(trials)]
-        grid = unlearn_grid(algorithm, model, originals, problem, points, name=name, seed=seed, plan=experiment.plan)
+        grid = unlearn_grid(algorithm, model, originals, problem, points, name=name, seed=seed, plan=experiment.plan,
+                            recipe=experiment.recipe)  # fmt: skip
         scores = []
         for done in grid:
             logits = predict(model, done.states, x)

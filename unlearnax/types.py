@@ -145,13 +145,15 @@ class Request(NamedTuple):
 class TrainState(NamedTuple):
     """What training carries and what an algorithm edits: arrays only.
 
-    A finished member holds an empty tuple as `opt_state`.
+    A finished member holds an empty tuple as `opt_state`.  log: what its training rule leaves to the algorithms that need
+    the rule, empty under the plain one.
     """
 
     params: PyTree
     model_state: PyTree
     opt_state: PyTree
     step: Array
+    log: PyTree = ()
 
 
 class Info(NamedTuple):
@@ -173,6 +175,7 @@ class Model:
     apply: ``(params, model_state, x, *, train, key) -> (logits [B, C] float32, new model_state)`` on raw `x`.
     features: ``(params, model_state, x) -> [B, H]``, the input of the last layer.
     layers: names of the top-level entries of `params`, first to last.
+    inner: the model that a training rule built this one of, if it did.
     """
 
     name: str
@@ -180,6 +183,36 @@ class Model:
     apply: Callable[..., tuple[jax.Array, PyTree]]
     features: Callable[..., jax.Array]
     layers: tuple[str, ...]
+    inner: Model | None = None
+
+
+class Training(NamedTuple):
+    """A recipe bound to a model by a training rule: init, any number of segments, finish.
+
+    init: ``key -> TrainState``.
+    segment: ``(key, state, x, y, rows, passes) -> (TrainState, Info)`` runs the half-open range of `passes` over the
+        subset `rows`; the ranges may be cut anywhere without changing the result.
+    finish: ``(key, state, rows) -> TrainState``, the member as it is published, without its optimiser's state.
+    """
+
+    init: Callable[[Key], TrainState]
+    segment: Callable[..., tuple[TrainState, Info]]
+    finish: Callable[[Key, TrainState, Subset], TrainState]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A training rule: how a recipe becomes a `Training`, where that is not plain empirical risk minimisation.
+
+    training: ``(recipe, model, **rule_args) -> Training``; raises ValueError on arguments, recipes and models that do not
+        suit it.
+    citation: authors, venue, year, arXiv id.
+    model: ``(model, **rule_args) -> Model``, where the rule trains something else than the recipe's model (an ensemble).
+    """
+
+    training: Callable[..., Training]
+    citation: str
+    model: Callable[..., Model] | None = None
 
 
 class TrainFn(Protocol):
@@ -204,14 +237,14 @@ class UnlearnFn(Protocol):
 class Algorithm:
     """A factory with its metadata.
 
-    make: ``make(model, **hyperparameters) -> UnlearnFn``.
+    make: ``make(model, **hyperparameters) -> UnlearnFn``; one that needs a rule also takes the originals' `recipe`.
     goal: what its authors say it is for: "untraining", "unlearning", "ambiguous" or "control".
     access: which of "forget", "retain", "validation" it reads.
     citation: authors, venue, year, arXiv id.
     words: the goal in its paper's words, a short quotation or paraphrase.
     ranges: what a search draws float hyperparameters from: (low, high), log-uniform, or ("uniform", low, high).
     needs: what it cannot do without: "one class" (S has a single label), "convolutions", "layers" (a stack of named
-        layers), or "rule NAME" (members trained under that rule of `recipes`).
+        layers), or "rule NAME" (members trained under that rule of `training.RULES`).
     """
 
     make: Callable[..., UnlearnFn]

@@ -15,7 +15,7 @@ import numpy as np
 from unlearnax import batching
 from unlearnax.digests import stable_hash
 from unlearnax.members import Prepared, member_keys
-from unlearnax.recipes import Args, freeze
+from unlearnax.recipes import Args, Recipe, freeze
 from unlearnax.types import Algorithm, Model, Problem, Request, TrainState
 
 
@@ -66,6 +66,28 @@ def split_floats(hyperparameters: Mapping[str, Any]) -> tuple[dict[str, np.float
     return floats, freeze({name: value for name, value in hyperparameters.items() if name not in floats})
 
 
+def needed_rule(algorithm: Algorithm) -> str | None:
+    """The training rule that an algorithm's members must be trained under, if it needs one."""
+    return next((need.removeprefix("rule ") for need in algorithm.needs if need.startswith("rule ")), None)
+
+
+def bind(name: str, algorithm: Algorithm, hyperparameters: Mapping[str, Any], recipe: Recipe | None) -> dict[str, Any]:
+    """The keywords of an algorithm's factory: its hyperparameters, and the originals' recipe where it needs a rule.
+
+    Raises:
+        ValueError: members trained under another rule than the one that it needs.
+    """
+    rule = needed_rule(algorithm)
+    if rule is None:
+        return dict(hyperparameters)
+    if recipe is None or recipe.rule != rule:
+        found = "an unknown one" if recipe is None else repr(recipe.rule)
+        raise ValueError(
+            f"Expected the originals of algorithm {name!r} to be trained under rule {rule!r}, got {found}."
+        )
+    return dict(hyperparameters) | {"recipe": recipe}
+
+
 def check_needs(name: str, algorithm: Algorithm, problem: Problem) -> None:
     """Raises ValueError where a problem is not what an algorithm was made for; its factory looks at the model."""
     labels = np.unique(problem.train.y[problem.forget])
@@ -85,19 +107,21 @@ def unlearn(
     name: str = "algorithm",
     seed: int = 0,
     plan: str = "auto",
+    recipe: Recipe | None = None,
 ) -> Unlearned:
     """Applies an algorithm to each of M originals (`[M, ...]` stacked), which are left as they are.
 
     Args:
         hyperparameters: keywords of the algorithm's factory.
         name: goes into the keys, so that no two algorithms share their randomness.
+        recipe: what the originals were trained with; algorithms that need a training rule must know it.
 
     Raises:
-        ValueError: hyperparameters out of range, before anything is compiled.
+        ValueError: hyperparameters out of range, members trained under another rule, before anything is compiled.
         TypeError: a hyperparameter that the factory does not have.
     """
     points = [hyperparameters or {}]
-    return unlearn_grid(algorithm, model, originals, problem, points, name=name, seed=seed, plan=plan)[0]
+    return unlearn_grid(algorithm, model, originals, problem, points, name=name, seed=seed, plan=plan, recipe=recipe)[0]
 
 
 def unlearn_grid(
@@ -110,6 +134,7 @@ def unlearn_grid(
     name: str = "algorithm",
     seed: int = 0,
     plan: str = "auto",
+    recipe: Recipe | None = None,
 ) -> list[Unlearned]:
     """Applies an algorithm with G settings of its float hyperparameters, G × M runs in one program.
 
@@ -127,6 +152,7 @@ def unlearn_grid(
     if not points:
         raise ValueError("Expected points to hold at least one setting of hyperparameters, got none.")
     check_needs(name, algorithm, problem)
+    points = [bind(name, algorithm, point, recipe) for point in points]
     for point in points:
         algorithm.make(model, **point)  # checks the Python values
     split = [split_floats(point) for point in points]

@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 
 from unlearnax.algorithms import ALGORITHMS
+from unlearnax.recipes import Recipe
+from unlearnax.training import make_train, under_rule
+from unlearnax.types import World
+from unlearnax.unlearning import needed_rule
 
 BATCH, EPOCHS = 8, 2
 NAMES = sorted(ALGORITHMS)
@@ -29,7 +33,8 @@ class Needs:
     """visible: hyperparameters that move the weights of a tiny model.  changes: whether it moves them at all.
 
     examples: how many it passes for |S| and |R|.  bad: values out of range, beyond those of `BAD`.
-    model: what it is tried on, "mlp" or "conv".
+    model: what it is tried on, "mlp" or "conv".  normed: whether also on one with batch statistics.
+    rule, rule_args: the training rule that its members need.
     """
 
     visible: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -37,6 +42,14 @@ class Needs:
     examples: Callable[[int, int], int] | None = None
     bad: dict[str, tuple] = dataclasses.field(default_factory=dict)
     model: str = "mlp"
+    normed: bool = True
+    rule: str = "plain"
+    rule_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe:
+        args = tuple(self.rule_args.items())
+        return Recipe(batch_size=BATCH, epochs=EPOCHS, learning_rate=0.05, rule=self.rule, rule_args=args)
 
 
 NEEDS = {
@@ -215,6 +228,7 @@ NEEDS = {
             "fine_epochs": (-1, math.inf),
         },
     ),
+    "dp_sgd": Needs(changes=False, examples=lambda s, r: 0, normed=False, rule="dp_sgd"),
 }
 # What all who have such a hyperparameter share.
 VISIBLE = {"learning_rate": 0.05, "epochs": EPOCHS, "batch_size": BATCH}
@@ -234,12 +248,26 @@ def needs(name):
 def parameters(name):
     """Name and default of each hyperparameter."""
     given = inspect.signature(ALGORITHMS[name].make).parameters
-    return {key: p.default for key, p in given.items() if key != "model"}
+    return {key: p.default for key, p in given.items() if key not in ("model", "recipe")}
 
 
 def visible(name):
     mine = parameters(name)
-    return mine | {key: value for key, value in VISIBLE.items() if key in mine} | needs(name).visible
+    ruled = {"recipe": needs(name).recipe} if needed_rule(ALGORITHMS[name]) else {}
+    return mine | {key: value for key, value in VISIBLE.items() if key in mine} | needs(name).visible | ruled
+
+
+def start(name, model, tiny, seed=1):
+    """A member: initialised, or trained on S and R under the rule that the algorithm needs."""
+    if needed_rule(ALGORITHMS[name]) is None:
+        return tiny.state(model, seed)
+    rows = np.concatenate([tiny.rows["forget"], tiny.rows["retain"]])
+    return trained(needs(name).recipe, model)(jax.random.key(seed), World(tiny.x, tiny.y, rows))[0]
+
+
+@functools.cache
+def trained(recipe, model):
+    return jax.jit(make_train(recipe, model))
 
 
 COUNTED: dict[int, tuple[Any, list[int]]] = {}
@@ -286,12 +314,24 @@ def name(request):
 
 @pytest.fixture
 def plain(name, tiny):
-    return {"mlp": tiny.model, "conv": tiny.conv}[needs(name).model]
+    return ruled(needs(name).recipe, {"mlp": tiny.model, "conv": tiny.conv}[needs(name).model])
+
+
+@functools.cache
+def ruled(recipe, model):
+    return under_rule(recipe, model)
 
 
 @pytest.fixture(params=["plain", "normed"])
 def model(request, name, plain, tiny):
-    return plain if request.param == "plain" else {"mlp": tiny.normed, "conv": tiny.conv_normed}[needs(name).model]
+    if request.param == "plain":
+        return plain
+    normed = {"mlp": tiny.normed, "conv": tiny.conv_normed}[needs(name).model]
+    if not needs(name).normed:
+        with pytest.raises(ValueError, match="batch statistics"):
+            under_rule(needs(name).recipe, normed)
+        pytest.skip("it refuses batch statistics")
+    return ruled(needs(name).recipe, normed)
 
 
 def leaves(tree):
@@ -328,7 +368,7 @@ def test_metadata_is_complete(name):
 
 def test_a_member_stays_a_member(name, model, tiny):
     """Structure, dtypes, no optimiser state; finite; changed where it should be; the same for the same key."""
-    state = tiny.state(model)
+    state = start(name, model, tiny)
     kept = jax.tree.map(np.array, state)
     out, info = compiled(name, model)(KEY, state, tiny.request())
     assert jax.tree.structure(out) == jax.tree.structure(state)
@@ -343,7 +383,7 @@ def test_a_member_stays_a_member(name, model, tiny):
 
 
 def test_eager_with_python_values_equals_jit_with_traced_ones(name, plain, tiny):
-    state, request = tiny.state(plain), tiny.request()
+    state, request = start(name, plain, tiny), tiny.request()
     kept = jax.tree.map(np.array, (state, request))
     eager = ALGORITHMS[name].make(plain, **visible(name))(KEY, state, request)
     assert_close(eager, compiled(name, plain)(KEY, state, request))
@@ -354,7 +394,11 @@ def test_batched_members_and_floats_equal_a_loop(name, plain, tiny):
     """Two lanes with their own key, state and hyperparameters: one at the visible values, one with each float halved."""
     one, batched = program(name, plain)
     lanes = [
-        (jax.random.key(i), tiny.state(plain, seed=i), {key: value / (1 + i) for key, value in floats_of(name).items()})
+        (
+            jax.random.key(i),
+            start(name, plain, tiny, seed=i),
+            {key: value / (1 + i) for key, value in floats_of(name).items()},
+        )
         for i in range(2)
     ]
     keys, states, floats = jax.tree.map(lambda *leaf: jnp.stack(leaf), *lanes)
@@ -366,7 +410,7 @@ def test_batched_members_and_floats_equal_a_loop(name, plain, tiny):
 @pytest.mark.parametrize("forgotten", [1, 5, 16])
 def test_every_size_of_forget_set_shares_one_program(name, model, tiny, forgotten):
     """One example, fewer than a batch, two batches; the retain set takes or gives the difference."""
-    run, state = compiled(name, model), tiny.state(model)
+    run, state = compiled(name, model), start(name, model, tiny)
     run(KEY, state, tiny.request())
     before = counted(model)[1][0]
     rows = np.concatenate([tiny.rows["forget"], tiny.rows["retain"]])
@@ -380,14 +424,14 @@ def test_every_size_of_forget_set_shares_one_program(name, model, tiny, forgotte
 
 def test_undeclared_rows_are_never_read(name, model, tiny):
     undeclared = [s for s in (*SUBSETS, "none") if s not in ALGORITHMS[name].access]
-    run, state = compiled(name, model), tiny.state(model)
+    run, state = compiled(name, model), start(name, model, tiny)
     x, y = with_nan(tiny, *undeclared)
     assert same(run(KEY, state, tiny.request(x, y)), run(KEY, state, tiny.request()))
 
 
 @pytest.mark.parametrize(("name", "subset"), [(n, s) for n in NAMES for s in SUBSETS if s in ALGORITHMS[n].access])
 def test_each_declared_subset_is_read(name, subset, model, tiny):
-    run, state = compiled(name, model), tiny.state(model)
+    run, state = compiled(name, model), start(name, model, tiny)
     x, _ = with_nan(tiny, subset)
     assert not same(run(KEY, state, tiny.request(x))[0].params, run(KEY, state, tiny.request())[0].params)
 
@@ -395,7 +439,7 @@ def test_each_declared_subset_is_read(name, subset, model, tiny):
 @pytest.mark.parametrize("filler", ["none", "retain", "forget"])
 def test_padding_is_never_read(name, model, tiny, filler):
     """The unused end of an index may name rows of no subset, tainted, or rows of another subset."""
-    run, state, clean = compiled(name, model), tiny.state(model), tiny.request()
+    run, state, clean = compiled(name, model), start(name, model, tiny), tiny.request()
     x, y = with_nan(tiny, "none", *{"validation"} - ALGORITHMS[name].access)
 
     def filled(subset):

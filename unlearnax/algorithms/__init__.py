@@ -10,6 +10,7 @@ from unlearnax.algorithms import difference as _difference
 from unlearnax.algorithms import distill as _distill
 from unlearnax.algorithms import finetune as _finetune
 from unlearnax.algorithms import fisher as _fisher
+from unlearnax.algorithms import identity as _identity
 from unlearnax.algorithms import impair as _impair
 from unlearnax.algorithms import influence as _influence
 from unlearnax.algorithms import last_layers as _last_layers
@@ -29,6 +30,7 @@ from unlearnax.algorithms.difference import ascent_descent, ascent_kl, grad_diff
 from unlearnax.algorithms.distill import bad_teacher, scrub
 from unlearnax.algorithms.finetune import do_nothing, fine_tune, gaussian_noise, l1_sparse
 from unlearnax.algorithms.fisher import fisher_forgetting, ntk_forgetting
+from unlearnax.algorithms.identity import dp_sgd
 from unlearnax.algorithms.impair import boundary_shrink, unsir
 from unlearnax.algorithms.influence import influence, newton
 from unlearnax.algorithms.last_layers import cf_k, eu_k
@@ -63,6 +65,7 @@ ALGORITHMS: dict[str, Algorithm] = (
     | _neurips2023_outputs.ALGORITHMS
     | _neurips2023_pruning.ALGORITHMS
     | _neurips2023_kernels.ALGORITHMS
+    | _identity.ALGORITHMS
 )
 
 __all__ = [
@@ -76,6 +79,7 @@ __all__ = [
     "class_weighted_noise",
     "decoupled_reset",
     "do_nothing",
+    "dp_sgd",
     "dpo",
     "duck",
     "eu_k",

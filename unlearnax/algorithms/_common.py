@@ -131,7 +131,8 @@ def optimise(
         params = optax.apply_updates(state.params, updates)
         within = number % batching.steps_per_pass(rows, batch_size)
         mean = jnp.where(within == 0, value, mean + (value - mean) / (within + 1))  # each pass begins its own mean
-        return TrainState(params, model_state, opt_state, state.step + 1), mean, examples + size
+        state = TrainState(params, model_state, opt_state, state.step + 1, state.log)
+        return state, mean, examples + size
 
     return batching.run_passes(key, carry, rows, step, batch_size=batch_size, passes=passes, beside=beside)
 

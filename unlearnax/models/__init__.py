@@ -10,6 +10,7 @@ from unlearnax.models.cnn import cnn
 from unlearnax.models.mixer import mixer
 from unlearnax.models.mlp import mlp
 from unlearnax.recipes import Recipe
+from unlearnax.training import under_rule
 from unlearnax.types import InputSpec, Model
 
 MODELS: dict[str, Callable[..., Model]] = {"mlp": mlp, "cnn": cnn, "mixer": mixer}
@@ -18,14 +19,15 @@ __all__ = ["MODELS", "build", "cnn", "from_functions", "from_linen", "from_nnx",
 
 
 def build(recipe: Recipe, inputs: InputSpec, num_classes: int) -> Model:
-    """The model that a recipe names, for inputs of this shape.
+    """The model that a recipe names, for inputs of this shape, as its training rule trains it.
 
     Raises:
-        ValueError: an unknown name, or arguments that the factory does not take.
+        ValueError: an unknown name, arguments that the factory does not take; what `training.under_rule` raises.
     """
     factory = plugins.resolve("model", recipe.model, MODELS)
     arguments = dict(recipe.model_args) | {"dtype": recipe.dtype}
     try:
-        return factory(inputs, num_classes, **arguments)
+        model = factory(inputs, num_classes, **arguments)
     except TypeError as error:
         raise ValueError(f"Expected model_args={arguments} to suit model {recipe.model!r}: {error}.") from error
+    return under_rule(recipe, model)

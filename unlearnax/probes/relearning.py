@@ -121,7 +121,7 @@ def relearning(
                 state.params, state.model_state, key, rows
             )
             params = jax.tree.map(lambda p, g: (p - learning_rate * g).astype(p.dtype), state.params, grads)
-            state = TrainState(params, model_state, state.opt_state, state.step + 1)
+            state = state._replace(params=params, model_state=model_state, step=state.step + 1)
             return state, curves, losses.at[number // every].add(loss / every)
 
         per_pass = batching.steps_per_pass(data.learn, batch_size)

@@ -1,0 +1,61 @@
+"""One training run as pure functions: init, any number of segments, finish.
+
+`RULES` holds what a recipe's `rule` may name, one file each.  Oracles are trained under the rule of the originals.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from unlearnax import plugins
+from unlearnax.recipes import Recipe
+from unlearnax.training.plain import plain
+from unlearnax.training.private import dp_sgd
+from unlearnax.types import Info, Key, Model, Rule, Subset, TrainFn, Training, TrainState, World
+
+RULES: dict[str, Rule] = {
+    "plain": Rule(plain, "empirical risk minimisation by the recipe's optimiser"),
+    "dp_sgd": Rule(dp_sgd, "Abadi et al., CCS 2016, arXiv 1607.00133"),
+}
+
+__all__ = ["RULES", "dp_sgd", "make_train", "make_training", "plain", "under_rule"]
+
+
+def under_rule(recipe: Recipe, model: Model) -> Model:
+    """The model as the recipe's rule trains and uses it, with the rule's demands checked.
+
+    Raises:
+        ValueError: an unknown rule, arguments that it does not take or that are out of range, a recipe or a model that
+            does not suit it.
+    """
+    rule, arguments = plugins.resolve("rule", recipe.rule, RULES), dict(recipe.rule_args)
+    try:
+        shown = model if rule.model is None else rule.model(model, **arguments)
+        rule.training(recipe, shown, **arguments)
+    except TypeError as error:
+        raise ValueError(f"Expected rule_args={arguments} to suit rule {recipe.rule!r}: {error}.") from error
+    return shown
+
+
+@functools.cache
+def make_training(recipe: Recipe, model: Model) -> Training:
+    """Binds `recipe` and its rule to `model`, as `models.build` returns it; cached, so that no pair is traced twice."""
+    return plugins.resolve("rule", recipe.rule, RULES).training(recipe, model, **dict(recipe.rule_args))
+
+
+def make_train(recipe: Recipe, model: Model) -> TrainFn:
+    """The whole run as one pure function ``(key, world) -> (TrainState, Info)``; the caller decides jit, vmap, devices."""
+    training = make_training(recipe, model)
+
+    def train(key: Key, world: World) -> tuple[TrainState, Info]:
+        index = jnp.asarray(world.index, jnp.int32)
+        # The barrier keeps the length from being folded into the program, so that the bits are the engine's.
+        rows = jax.lax.optimization_barrier(Subset(index, jnp.asarray(len(index), jnp.int32)))
+        passes = (0, recipe.num_passes(len(world.index)))
+        state, info = training.segment(key, training.init(key), world.x, world.y, rows, passes)
+        return training.finish(key, state, rows), info
+
+    return train
