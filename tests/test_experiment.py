@@ -258,3 +258,29 @@ def test_typos_show_before_scores_are_estimated(tmp_path, monkeypatch):
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"kloms|relearnin|epochs=0"):
             run(dataclasses.replace(spec, **change), tmp_path)
+
+
+def test_matched_controls_and_a_training_rule_in_one_run(tmp_path, monkeypatch):
+    """Oracles are trained under the originals' rule; algorithms of that rule run, those of another are refused."""
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "cache"))
+    recipe = dataclasses.replace(SMALL.recipe, rule="dp_sgd", rule_args=(("noise", 0.1),))
+    spec = dataclasses.replace(
+        SMALL, recipe=recipe, discovery_rates=(0.5,), algorithms=(("dp_sgd", ()), ("fine_tune", (("epochs", 1),))),
+        metrics=("none",), oracle_matching=True,
+    )  # fmt: skip
+    run(spec, tmp_path / "run")
+    verdicts = {row.candidate: row for row in results.read(tmp_path / "run", VerdictRow)}
+    assert {"dp_sgd", "fine_tune", "matched retrain", "matched concept_free"} < set(verdicts)
+    assert verdicts["matched retrain"].kind == "control"
+    rows = {
+        (r.candidate, r.metric, r.slice): r.value for r in results.read(tmp_path / "run", Row) if r.oracle == "retrain"
+    }
+    same = ("distance/margin", "concept")
+    assert rows["dp_sgd", *same] == rows["do_nothing", *same]
+    with pytest.raises(ValueError, match="'dp_sgd' to be trained under rule 'dp_sgd', got 'plain'"):
+        run(dataclasses.replace(spec, recipe=SMALL.recipe), tmp_path / "other")
+    wrong = dataclasses.replace(recipe, rule_args=(("noise", -1.0),))
+    with pytest.raises(ValueError, match=r"noise=-1\.0"):
+        run(dataclasses.replace(spec, recipe=wrong), tmp_path / "other")
+    with pytest.raises(ValueError, match="rule"):
+        run(dataclasses.replace(spec, recipe=dataclasses.replace(recipe, rule="dp_sdg")), tmp_path / "other")

@@ -24,6 +24,7 @@ from unlearnax.costs import example_flops
 from unlearnax.digests import digest
 from unlearnax.evaluation import problem_layout
 from unlearnax.external import read_array
+from unlearnax.matching import match_oracle
 from unlearnax.measuring import Observer, Seen, describe_probes, measure, neighbour_slices
 from unlearnax.members import PLANS
 from unlearnax.populations import Population, Progress, check_world, fit, predict, untrained, world_digest
@@ -57,6 +58,7 @@ class Experiment:
     probe_args: (probe, hyperparameters) pairs where the defaults do not suit.
     estimand: "originals": M originals × 1 run each, or "runs": 1 original × M runs.  Numbers of the latter hold for that
         original only.
+    oracle_matching: whether to add the controls that are taught each oracle's outputs, see `matching`.
     members: M originals and candidates; each oracle gets M references and M held-out controls.
     seed: of the forget sets and of all training.
     margin: share of the scale that a candidate must stay below to "reach" an oracle.
@@ -79,6 +81,7 @@ class Experiment:
     probes: tuple[str, ...] = ()
     probe_args: Suppress[tuple[tuple[str, Args], ...]] = ()
     estimand: str = "originals"
+    oracle_matching: bool = False
     members: int = 64
     seed: int = 0
     margin: float = 0.1
@@ -324,16 +327,23 @@ def _score_problem(
     worlds = {name: oracle.world(problem) for name, oracle in oracles.items() if oracle.applies(problem)}
     oracle_logits: dict[str, OracleLogits] = {}
     seen_oracles: dict[str, tuple[Seen, Seen]] = {}
+    teachers: dict[str, TrainState] = {}
     for name, world in worlds.items():
         both = [engine.population(world, f"{name} {part}") for part in ("reference", "held-out")]
         reference, control = (
             observer.see(each.states, engine.logits(each, x, problem.num_classes)) for each in both
         )  # fmt: skip
         seen_oracles[name] = reference, control
+        teachers[name] = both[1].states  # candidates are compared with the reference members only
         oracle_logits[name] = OracleLogits(reference.logits, control.logits, oracles[name].goal)
     candidates = {"do_nothing": CandidateLogits(original_logits, "original", "control", paired)}
     seen = {"do_nothing": observer.see(states, original_logits)}
     costs: list[Row] = []
+    for name, teacher in teachers.items() if experiment.oracle_matching else ():
+        done = match_oracle(model, states, teacher, problem, oracle=name, seed=experiment.seed, plan=experiment.plan)
+        logits = predict(model, done.states, x, plan=experiment.plan)
+        candidates[f"matched {name}"] = CandidateLogits(logits, "control", "control", paired)
+        seen[f"matched {name}"] = observer.see(done.states, logits)
     for number, (name, algorithm, args) in enumerate(chosen):
         done = unlearn(algorithm, model, states, problem, args, name=name, seed=experiment.seed, plan=experiment.plan,
                        recipe=experiment.recipe)  # fmt: skip
