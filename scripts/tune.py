@@ -1,13 +1,16 @@
 """Chooses hyperparameters for an experiment by random search on seeds of its own: see `unlearnax.tuning`.
 
-    python scripts/tune.py experiments/quickstart.py --trials 64
+    python scripts/tune.py experiments/quickstart.py --trials 64 --out experiments/tuned/quickstart.json
 
-Prints lines for the experiment file, with the objective reached, that of doing nothing, and what the search cost.
+Writes (and prints) the best settings with the objective reached, that of doing nothing, and what the search cost.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import sys
+from pathlib import Path
 
 import tyro
 from rich.console import Console
@@ -19,39 +22,52 @@ from unlearnax import devices
 class Args:
     """Random search for the hyperparameters of an experiment's algorithms.
 
+    size: of the experiment, default the file's first; all of the experiments where it names several.
     goal: tune every algorithm towards this one, or "both"; default the declared one, both for an ambiguous one.
-    only: names of algorithms, default all.
+    only, without: names of algorithms to search, or to leave out; default all that declare ranges.
+    out: JSON file of results, added to where it exists.
     """
 
     file: tyro.conf.Positional[str]
+    size: str = ""
     seed: int = 1000
     members: int = 16
     trials: int = 32
     rate: float = 0.5
     goal: str = ""
     only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    out: Path | None = None
 
 
 def main(args: Args) -> None:
-    """Searches and prints."""
+    """Searches, prints, writes."""
     from unlearnax import plugins
-    from unlearnax.experiment import progress_bars
-    from unlearnax.tuning import GOALS, tune
+    from unlearnax.experiment import progress_bars, resolve_algorithm
+    from unlearnax.tuning import GOALS, save, tune
 
-    experiment = next(iter(plugins.load_file(args.file).SIZES.values()))
-    if args.only:
-        chosen = tuple(pair for pair in experiment.algorithms if pair[0] in args.only)
-        experiment = dataclasses.replace(experiment, algorithms=chosen)
+    sizes = plugins.load_file(args.file).SIZES
+    found = sizes[args.size or next(iter(sizes))]
+    about = {"seed": args.seed, "members": args.members, "trials": args.trials, "rate": args.rate,
+             "command": shlex.join(["python", *sys.argv])}  # fmt: skip
     wanted = tuple(GOALS) if args.goal == "both" else (args.goal,)
-    goals = {name: wanted for name, _ in experiment.algorithms} if args.goal else None
-    with progress_bars(Console(stderr=True)) as progress:
-        found = tune(experiment, goals=goals, seed=args.seed, members=args.members, trials=args.trials, rate=args.rate,
-                     progress=progress)  # fmt: skip
-    print(f"# rate {args.rate}, seed {args.seed}, {args.members} members, {args.trials} trials each")
-    for each in found:
-        pairs = ", ".join(f'("{key}", {value!r})' for key, value in sorted(each.hyperparameters.items()))
-        print(f'("{each.algorithm}@{each.goal}", ({pairs},)),  # {each.objective:.3f} (do nothing {each.do_nothing:.3f}), '
-              f"{each.seconds:.0f} s")  # fmt: skip
+    for experiment in found if isinstance(found, tuple) else (found,):
+        named = {name.partition("@")[0]: pair for name, *pair in experiment.algorithms}  # one entry of each algorithm
+        names = [name for name in named if resolve_algorithm(name).ranges and name not in args.without]
+        names = [name for name in names if not args.only or name in args.only]
+        if not names:
+            continue
+        chosen = dataclasses.replace(experiment, algorithms=tuple((name, *named[name]) for name in names))
+        goals = dict.fromkeys(names, wanted) if args.goal else None
+        with progress_bars(Console(stderr=True)) as progress:
+            best = tune(chosen, goals=goals, seed=args.seed, members=args.members, trials=args.trials, rate=args.rate,
+                        progress=progress)  # fmt: skip
+        for each in best:
+            pairs = ", ".join(f"{key}={value!r}" for key, value in sorted(each.hyperparameters.items()))
+            reached = f"objective {each.objective:.3f} (do nothing {each.do_nothing:.3f}), {each.seconds:.0f} s"
+            print(f"{each.algorithm}@{each.goal}: {pairs}  {reached}")
+        if args.out:
+            save(args.out, best, about=about)
 
 
 if __name__ == "__main__":

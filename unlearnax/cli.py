@@ -141,7 +141,8 @@ def _show(folder: Path) -> None:
 def run_command(arguments: list[str]) -> None:
     """``unlearnax run FILE [--size SIZE] [--out DIR] [--FIELD VALUE ...]``.
 
-    The file defines `SIZES`, a dict of `Experiment`s, the default first; every field can be overridden by its flag.
+    The file defines `SIZES`, a dict of `Experiment`s or of tuples of them, the default first; every field can be overridden
+    by its flag, in all of a tuple.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         console.print("usage: unlearnax run FILE.py [--size SIZE] [--out DIR] [--FIELD VALUE ...]\n"
@@ -151,7 +152,7 @@ def run_command(arguments: list[str]) -> None:
     from unlearnax.experiment import Experiment, progress_bars, run
 
     file, rest = arguments[0], arguments[1:]
-    sizes: dict[str, Experiment] | None = getattr(plugins.load_file(file), "SIZES", None)
+    sizes: dict[str, Experiment | tuple[Experiment, ...]] | None = getattr(plugins.load_file(file), "SIZES", None)
     if not sizes:
         raise ValueError(f"Expected {file} to define SIZES, a dict of name -> Experiment.")
 
@@ -166,11 +167,16 @@ def run_command(arguments: list[str]) -> None:
     size = option("--size", next(iter(sizes)))
     checks.one_of("size", size, sizes)
     out = option("--out", "")
-    experiment = tyro.cli(type(sizes[size]), default=sizes[size], args=rest, prog=f"unlearnax run {file}")
-    folder = Path(out or f"runs/{experiment.name}-{size}-seed{experiment.seed}")
-    with progress_bars(console) as progress:
-        run(experiment, folder, command=command_line(), progress=progress)
-    _show(folder)
+    found = sizes[size]
+    several = found if isinstance(found, tuple) else (found,)
+    chosen = [tyro.cli(type(each), default=each, args=rest, prog=f"unlearnax run {file}") for each in several]
+    for experiment in chosen:
+        folder = Path(out or f"runs/{experiment.name}-{size}-seed{experiment.seed}")
+        if out and len(chosen) > 1:
+            folder = folder / experiment.name
+        with progress_bars(console) as progress:
+            run(experiment, folder, command=command_line(), progress=progress)
+        _show(folder)
 
 
 def main() -> None:

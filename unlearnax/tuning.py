@@ -7,8 +7,10 @@ the same number of trials, at its own declared ranges, and passes whatever examp
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from unlearnax.experiment import Experiment, build_problems, resolve_algorithm
 from unlearnax.jackknife import signed_root
 from unlearnax.metrics.energy import FORMS, energy_from_distances, pairwise, represent
 from unlearnax.populations import fit, predict
+from unlearnax.recipes import Args, freeze
 from unlearnax.types import Array, World
 from unlearnax.unlearning import unlearn_grid
 
@@ -43,6 +46,23 @@ class Tuned:
     trials: int
     examples: float
     seconds: float
+
+
+def save(path: Path | str, found: Sequence[Tuned], *, about: Mapping[str, Any]) -> None:
+    """Writes the search's result as JSON for experiments to read; what the file holds of other algorithms or goals stays.
+
+    about: how the search was made (seed, members, trials, rate, command), the same for all that `found` holds.
+    """
+    new = {f"{each.algorithm}@{each.goal}": dataclasses.asdict(each) | {"about": dict(about)} for each in found}
+    old = json.loads(Path(path).read_text()) if Path(path).exists() else {}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(dict(sorted((old | new).items())), indent=1) + "\n")
+
+
+def chosen(path: Path | str) -> tuple[tuple[str, Args], ...]:
+    """An experiment's `algorithms` from a file of `save`: ("name@goal", hyperparameters), in alphabetical order."""
+    found = json.loads(Path(path).read_text())
+    return tuple((name, freeze(each["hyperparameters"])) for name, each in found.items())
 
 
 def draw(rng: np.random.Generator, ranges: Mapping[str, tuple]) -> dict[str, float]:

@@ -451,6 +451,16 @@ def test_padding_is_never_read(name, model, tiny, filler):
     assert same(run(KEY, state, padded), run(KEY, state, clean))
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if needs(n).model == "mlp"], indirect=True)
+def test_convolutions_are_no_obstacle(name, tiny):
+    """The package's convolution has no forward-mode derivative on CPU, and kernels of rank 4."""
+    model = ruled(needs(name).recipe, tiny.conv)
+    state = start(name, model, tiny)
+    out, info = compiled(name, model)(KEY, state, tiny.request())
+    assert finite((out, info))
+    assert same(out.params, state.params) is not needs(name).changes
+
+
 OUT_OF_RANGE = [
     (n, key, value)
     for n in NAMES

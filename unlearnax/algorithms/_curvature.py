@@ -106,7 +106,7 @@ def newton_direction(
 
     def product(v: jax.Array) -> jax.Array:
         def chunk_product(*chunk):
-            return jax.jvp(lambda w: jax.grad(loss)(w, *chunk), (flat,), (v,))[1]
+            return jax.grad(lambda w: jnp.vdot(jax.grad(loss)(w, *chunk), v))(flat)
 
         return mean(jnp.zeros_like(flat), chunk_product) + (weight_decay + damping) * v
 

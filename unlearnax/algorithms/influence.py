@@ -62,7 +62,8 @@ def influence(
         def product(v):
             def chunk_product(rows, weights):
                 outputs, back = jax.vjp(lambda w: logits(w, rows), flat)
-                _, moved = jax.jvp(lambda w: logits(w, rows), (flat,), (v,))
+                # J v as the transpose of u ↦ Jᵀ u: convolutions have no forward mode here.
+                moved = jax.vjp(lambda u: back(u)[0], jnp.zeros_like(outputs))[1](v)[0]
                 p = jax.nn.softmax(outputs)
                 return back(weights[:, None] * p * (moved - (p * moved).sum(-1, keepdims=True)))[0]
 
