@@ -1,12 +1,14 @@
 """Writes docs/algorithms.md: the literature mapped to the two goals, beside measured verdicts.
 
-unlearnax run experiments/algorithms.py --out runs/algorithms
-python scripts/algorithm_table.py runs/algorithms
+unlearnax run experiments/algorithms.py --size digits --out runs/algorithms/digits
+unlearnax run experiments/algorithms.py --size fashion --out runs/algorithms/fashion
+python scripts/algorithm_table.py runs/algorithms/digits runs/algorithms/fashion
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import tyro
@@ -18,25 +20,26 @@ INTRO = """# Algorithms
 Every algorithm here with its declared goal in its authors' words, and what it turned out to do. Made by
 
 ```
-unlearnax run experiments/algorithms.py --out runs/algorithms
-python scripts/algorithm_table.py runs/algorithms
+{commands}
 ```
 
 ## What their authors say
 
 Reads: the data an algorithm is handed beside the model (proven by tainting everything else with NaN). Defaults and their
-sources stand in the docstrings, "(default unverified)" where no source was checked.
+sources stand in the docstrings, "(default unverified)" where no source was checked. "rule X" in the column *needs*: its
+members, and the oracles it is compared with, are trained under that rule.
 
 | name | declared goal | in its authors' words | reads | needs | source |
 | --- | --- | --- | --- | --- | --- |
 """
 MEASURED = """
-## What they do
+## What they do on {dataset}
 
-{members} members; digits, one class, an MLP of 32 hidden units; every algorithm tuned twice, towards the untraining and
-towards the unlearning oracle, by random search with as many trials each on other seeds at rate 0.5. In brackets: distances
-to the untraining and to the unlearning oracle (output form, whole concept; the untraining oracle sits at (0, 1), the
-unlearning oracle at (1, 0)). At rate 1 the two goals are one.
+One class as the concept, {members} members, {recipe}. Algorithms with plain training were tuned twice, towards the
+untraining and towards the unlearning oracle, by random search with as many trials each on other seeds at rate 0.5
+({search}); those with a rule of their own have fixed settings and originals of their own. In brackets: distances to the
+untraining and to the unlearning oracle (output form, whole concept; the untraining oracle sits at (0, 1), the unlearning
+oracle at (1, 0)). At rate 1 the two goals are one.
 
 | algorithm @ tuned towards | {rates} | % of a retrain's FLOPs |
 | --- | {lines} | --- |
@@ -45,37 +48,56 @@ unlearning oracle at (1, 0)). At rate 1 the two goals are one.
 
 @dataclasses.dataclass(frozen=True)
 class Args:
-    """folder: of the run.  out: the page."""
+    """folders: each a run, or a folder of runs of one dataset with one training rule each.  out: the page."""
 
-    folder: tyro.conf.Positional[Path]
+    folders: tyro.conf.Positional[tuple[Path, ...]]
     out: Path = ROOT / "docs/algorithms.md"
 
 
 def main(args: Args) -> None:
     """Reads rows, writes the page."""
     from unlearnax.algorithms import ALGORITHMS
-    from unlearnax.report.load import load
 
-    run = load(args.folder)
-    text = INTRO
+    text = INTRO.format(commands=(__doc__ or "").partition("\n\n")[2].strip())
     for name, a in ALGORITHMS.items():
         reads, needs = (", ".join(sorted(each)) or "–" for each in (a.access, a.needs))
         text += f"| `{name}` | {a.goal} | {a.words or '–'} | {reads} | {needs} | {a.citation} |\n"
-    members = max(v.members for v in run.verdicts)
-    rates = " | ".join(f"rate {p.rate:.2g}" for p in run.problems)
-    text += MEASURED.format(members=members, rates=rates, lines=" | ".join("---" for _ in run.problems))
-    for name in run.candidates():
-        cells = []
-        for problem in run.problems:
-            verdict = run.verdict(problem.problem, name)
-            found = [
-                run.row(problem.problem, name, "distance/output", o, "concept") for o in ("retrain", "concept_free")
-            ]
-            places = ", ".join(f"{row.value:.2f}" for row in found if row is not None)
-            cells.append(f"{verdict.verdict if verdict else '–'} ({places})")
-        cost = run.row(run.problems[0].problem, name, "cost/flop_share")
-        text += f"| {name} | {' | '.join(cells)} | {f'{100 * cost.value:.0f}' if cost else '–'} |\n"
+    for folder in args.folders:
+        text += _measured(folder)
     args.out.write_text(text)
+
+
+def _measured(folder: Path) -> str:
+    from unlearnax.report.load import load
+
+    runs = [load(folder)] if (folder / "results.sqlite").exists() else [load(each) for each in sorted(folder.iterdir())]
+    plain = next(run for run in runs if json.loads(run.provenance["recipe"])["rule"] == "plain")
+    tuned = ROOT / "experiments/tuned" / f"{plain.provenance['experiment']}.json"
+    about = [each["about"] for each in json.loads(tuned.read_text()).values()] if tuned.exists() else []
+    searches = sorted({f"{each['trials']} trials of {each['members']} members" for each in about})
+    recipe = json.loads(plain.provenance["recipe"])
+    text = MEASURED.format(
+        dataset=plain.provenance["experiment"].rpartition("_")[2], members=plain.provenance["members"],
+        recipe=f"a {recipe['model']} of widths {recipe['model_args'][0][1]}, {recipe['epochs']} epochs",
+        search=" or ".join(searches) or "defaults", rates=" | ".join(f"rate {p.rate:.2g}" for p in plain.problems),
+        lines=" | ".join("---" for _ in plain.problems),
+    )  # fmt: skip
+    for run in (plain, *(run for run in runs if run is not plain)):
+        rule = json.loads(run.provenance["recipe"])["rule"]
+        for name in run.candidates():
+            cells = [_cell(run, problem.problem, name) for problem in run.problems]
+            cost = run.row(run.problems[0].problem, name, "cost/flop_share")
+            shown = name if run is plain else f"{name} (rule {rule})"
+            text += f"| {shown} | {' | '.join(cells)} | {f'{100 * cost.value:.0f}' if cost else '–'} |\n"
+    seconds = sum(float(run.provenance["wall_seconds"]) for run in runs)
+    return text + f"\nThe {len(runs)} runs took {seconds / 60:.0f} minutes on {plain.provenance['device']}.\n"
+
+
+def _cell(run, problem: str, name: str) -> str:
+    verdict = run.verdict(problem, name)
+    found = [run.row(problem, name, "distance/output", o, "concept") for o in ("retrain", "concept_free")]
+    places = ", ".join(f"{row.value:.2f}" for row in found if row is not None)
+    return f"{verdict.verdict if verdict else '–'} ({places})"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import optax
 from tyro.conf import Suppress
 
 from unlearnax import checks
+from unlearnax.augment import make_augment
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "nadamw", "rmsprop", "lion", "lamb")
 SCHEDULES = ("constant_schedule", "linear_schedule", "cosine_decay_schedule", "warmup_cosine_decay_schedule")
@@ -38,6 +39,7 @@ class Recipe:
     weight_decay: coupled L2 added to the gradient.
     epochs, steps: exactly one is set. With `epochs` every world is passed that often, so less data means fewer steps;
         with `steps` every world takes that many steps, whatever was removed from it.
+    augment: (name in `augment.AUGMENTATIONS`, its keywords) pairs, applied in order to the images of every batch.
     dtype: compute dtype, "float32" or "bfloat16"; parameters stay float32.
     rule, rule_args: a name in `training.RULES` or "path/to/file.py:rule", and its keywords.
     """
@@ -53,6 +55,7 @@ class Recipe:
     batch_size: int = 64
     epochs: int | None = 30
     steps: int | None = None
+    augment: Suppress[tuple[tuple[str, Args], ...]] = ()
     dtype: str = "float32"
     rule: str = "plain"
     rule_args: Suppress[Args] = ()
@@ -60,6 +63,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("model_args", "optimizer_args", "schedule_args", "rule_args"):
             object.__setattr__(self, name, freeze(getattr(self, name)))
+        object.__setattr__(self, "augment", tuple((name, freeze(args)) for name, args in self.augment))
+        make_augment(self.augment)
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         checks.one_of("schedule", self.schedule, SCHEDULES)
         checks.one_of("dtype", self.dtype, ("float32", "bfloat16"))
@@ -138,4 +143,5 @@ class Recipe:
         fields = json.loads(text)
         for name in ("model_args", "optimizer_args", "schedule_args", "rule_args"):
             fields[name] = freeze(dict(fields[name]))
+        fields["augment"] = tuple((name, dict(args)) for name, args in fields["augment"])
         return cls(**fields)

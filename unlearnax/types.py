@@ -176,6 +176,8 @@ class Model:
     features: ``(params, model_state, x) -> [B, H]``, the input of the last layer.
     layers: names of the top-level entries of `params`, first to last.
     inner: the model that a training rule built this one of, if it did.
+    hidden: ``(params, model_state, x, layer) -> [B, ...]`` float32, what the layer of that name puts out in evaluation
+        mode, where the architecture can be asked.
     """
 
     name: str
@@ -184,6 +186,7 @@ class Model:
     features: Callable[..., jax.Array]
     layers: tuple[str, ...]
     inner: Model | None = None
+    hidden: Callable[..., jax.Array] | None = None
 
 
 class Training(NamedTuple):
@@ -208,11 +211,13 @@ class Rule:
         suit it.
     citation: authors, venue, year, arXiv id.
     model: ``(model, **rule_args) -> Model``, where the rule trains something else than the recipe's model (an ensemble).
+    augments: whether it trains on augmented images where the recipe asks for them.
     """
 
     training: Callable[..., Training]
     citation: str
     model: Callable[..., Model] | None = None
+    augments: bool = False
 
 
 class TrainFn(Protocol):

@@ -17,7 +17,7 @@ from unlearnax.training.private import dp_sgd
 from unlearnax.types import Info, Key, Model, Rule, Subset, TrainFn, Training, TrainState, World
 
 RULES: dict[str, Rule] = {
-    "plain": Rule(plain, "empirical risk minimisation by the recipe's optimiser"),
+    "plain": Rule(plain, "empirical risk minimisation by the recipe's optimiser", augments=True),
     "dp_sgd": Rule(dp_sgd, "Abadi et al., CCS 2016, arXiv 1607.00133"),
 }
 
@@ -32,6 +32,10 @@ def under_rule(recipe: Recipe, model: Model) -> Model:
             does not suit it.
     """
     rule, arguments = plugins.resolve("rule", recipe.rule, RULES), dict(recipe.rule_args)
+    if recipe.augment and not rule.augments:
+        raise ValueError(
+            f"Expected augment={recipe.augment} to be empty: rule {recipe.rule!r} trains on images as they are."
+        )
     try:
         shown = model if rule.model is None else rule.model(model, **arguments)
         rule.training(recipe, shown, **arguments)

@@ -10,7 +10,8 @@ import optax
 from jaxtyping import PyTree
 
 from unlearnax import batching
-from unlearnax.recipes import Recipe
+from unlearnax.augment import make_augment
+from unlearnax.recipes import Args, Recipe
 from unlearnax.types import Array, Info, Key, Model, Subset, Training, TrainState
 
 # gradients(state, key, x, y, taken, rows) -> ((loss, new model_state), gradients): one batch, the row numbers `taken` `[B]`
@@ -18,12 +19,21 @@ from unlearnax.types import Array, Info, Key, Model, Subset, Training, TrainStat
 Gradients = Callable[..., tuple[tuple[jax.Array, PyTree], PyTree]]
 
 
-def mean_gradients(model: Model) -> Gradients:
-    """Gradients of the batch's mean cross-entropy in train mode."""
+def mean_gradients(model: Model, augment: Args = ()) -> Gradients:
+    """Gradients of the batch's mean cross-entropy in train mode, of augmented inputs where a recipe's `augment` says so."""
+    augmented = make_augment(augment)
 
     def loss_fn(params, model_state, x, y, key):
+        mix = None
+        if augment:
+            key, key_augment = jax.random.split(key)
+            x, mix = augmented(key_augment, x)
         logits, model_state = model.apply(params, model_state, x, train=True, key=key)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), model_state
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+        if mix is not None:
+            partner, weight = mix
+            loss = weight * loss + (1 - weight) * optax.softmax_cross_entropy_with_integer_labels(logits, y[partner])
+        return loss.mean(), model_state
 
     def gradients(state, key, x, y, taken, rows):
         return jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.model_state, x[taken], y[taken], key)
@@ -81,4 +91,4 @@ def by_batches(
 
 def plain(recipe: Recipe, model: Model) -> Training:
     """The recipe's optimiser on the mean cross-entropy of shuffled batches."""
-    return by_batches(recipe, model, mean_gradients(model))
+    return by_batches(recipe, model, mean_gradients(model, recipe.augment))
