@@ -13,9 +13,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from unlearnax import batching, checks, training
+from unlearnax import batching, checks, plans, training
 from unlearnax.digests import digest, stable_hash
-from unlearnax.members import Prepared, member_keys, resolve_plan, run_members
+from unlearnax.members import Prepared, check_plan, member_keys, resolve_plan, run_members
 from unlearnax.plugins import source_digest
 from unlearnax.recipes import Recipe
 from unlearnax.store import Store
@@ -121,7 +121,7 @@ def fit(
         seed, role: member i's key is ``fold_in(fold_in(key(seed), hash(role, world)), i)``, so that growing keeps the
             first members and no two roles or worlds share a seed.
         stream: replaces that hash; for tests that need the same key in two worlds.
-        plan: see `members`.
+        plan: see `members`; "auto" measures where training is long enough to repay it, see `plans`.
         capacity: row slots compiled for (default the world's size); worlds padded to one capacity share a program.
         store: where populations are kept; None trains afresh.
         progress: called as ``progress(label, passes done, passes in all)`` between segments.
@@ -135,7 +135,7 @@ def fit(
     """
     checks.at_least_one("members", members)
     check_world(world if rows_of is None else world._replace(index=np.asarray(world.index)[rows_of(0)]), recipe)
-    plan = resolve_plan(plan)
+    check_plan(plan)
     contents = world_digest(world)
     if stream is None:
         stream = stable_hash("member", role, contents)
@@ -163,7 +163,7 @@ def fit(
         name = f"members-{missing.start}-{missing.stop}"
         partial = _Partial(store, identity, name) if store else None
         own = None if rows_of is None else np.asarray(world.index)[np.stack([rows_of(i) for i in missing])]
-        states, loss, seconds = _train(model, recipe, world, keys, plan, capacity, role, partial, progress, own)
+        states, loss, seconds, plan = _train(model, recipe, world, keys, plan, capacity, role, partial, progress, own)
         bad = np.flatnonzero(~np.isfinite(loss))
         if check_finite and len(bad):
             raise FloatingPointError(
@@ -195,17 +195,18 @@ class _Partial:
         paths = (self.store.folder / self.identity).glob(f"partial-{self.name}-*")
         return [path for path in paths if re.fullmatch(rf"partial-{re.escape(self.name)}-\d+", path.name)]
 
-    def load(self, like: TrainState) -> tuple[TrainState, int] | None:
+    def load(self, like: TrainState) -> tuple[TrainState, int, str] | None:
+        """States, passes done, and the plan to go on with: another one would change the last bits."""
         for entry in self._entries():
             found = self.store.load(self.identity, entry.name, like)
             if found is not None:
-                return found[0], found[1]["done"]
+                return found[0], found[1]["done"], found[1]["plan"]
         return None
 
-    def save(self, state: TrainState, done: int) -> None:
+    def save(self, state: TrainState, done: int, plan: str) -> None:
         if time.monotonic() - self.written >= CHECKPOINT_SECONDS:
             before = self._entries()
-            self.store.save(self.identity, f"partial-{self.name}-{done}", state, {"done": done})
+            self.store.save(self.identity, f"partial-{self.name}-{done}", state, {"done": done, "plan": plan})
             for entry in before:
                 shutil.rmtree(entry, ignore_errors=True)
             self.written = time.monotonic()
@@ -226,8 +227,8 @@ def _train(
     partial: _Partial | None,
     progress: Progress | None,
     own: np.ndarray | None = None,
-) -> tuple[TrainState, np.ndarray, float]:
-    """Trains one chunk in segments; returns states, losses `[M]` and wall seconds per member without compilation.
+) -> tuple[TrainState, np.ndarray, float, str]:
+    """Trains one chunk in segments; returns states, losses `[M]`, wall seconds per member without compilation, the plan.
 
     own: rows for each member `[M, n]` in the place of the world's.
     """
@@ -235,20 +236,32 @@ def _train(
     if own is not None:
         own = np.stack([batching.subset(each, capacity).index for each in own])
     total = recipe.num_passes(int(rows.length))
-    state = run_members(_init_fn(recipe, model), keys, (), plan)
+    state = run_members(_init_fn(recipe, model), keys, (), "auto" if resolve_plan(plan) != "solo" else "solo")
     bound = lambda first, last: (np.int32(first), np.int32(last))  # noqa: E731
     shared = (world.x, world.y, rows, bound(0, 0))
-    prepared = Prepared(_segment_fn(recipe, model), (keys, state, own), shared, plan)
-    data = prepared.place_shared(shared[:3])
+    first = (keys, state, own)
+    prepare = lambda plan: Prepared(_segment_fn(recipe, model), first, shared, plan)  # noqa: E731
     done, length, seconds, passes_run = 0, 1, 0.0, 0
     if partial and (resumed := partial.load(state)):
-        state, done = resumed
+        state, done, plan = resumed
+    known = plans.identity(recipe.to_json(), model.name, world.x.shape[1:], int(rows.length), len(keys))
+    plan, settled = plans.begin(plan, known, len(keys), lambda plan: prepare(plan).bytes())
+    prepared = prepare(plan)
+    data = prepared.place_shared(shared[:3])
     loss = np.zeros(len(keys), np.float32)
     while done < total:
         stop = min(done + length, total)
         start = time.perf_counter()
-        state, info = prepared((keys, state, own), (*data, bound(done, stop)))
+        after, info = prepared((keys, state, own), (*data, bound(done, stop)))
         took = time.perf_counter() - start
+        if not settled and took * (total - stop) > plans.MEASURE_ABOVE:
+            settled = True
+            again = lambda plan: prepare(plan).seconds(first, (*data, bound(0, 1)))  # noqa: E731
+            best = plans.fastest(plan, took, known, len(keys), lambda plan: prepare(plan).bytes(), again)
+            if best != plan:  # from the start: a population has one plan
+                plan, prepared = best, prepare(best)
+                continue
+        state = after
         seconds, passes_run, loss = seconds + took, passes_run + stop - done, np.asarray(info.loss)
         length = max(1, int((stop - done) * SEGMENT_SECONDS / max(took, 1e-4)))
         done = stop
@@ -257,9 +270,9 @@ def _train(
         if not np.isfinite(loss).all():
             break  # the caller reports which members; training on would only waste time
         if partial and done < total:
-            partial.save(state, done)
+            partial.save(state, done, plan)
     state = run_members(_finish_fn(recipe, model), (keys, state, own), shared[2], plan)
-    return state, loss, seconds * total / max(passes_run, 1) / len(keys)
+    return state, loss, seconds * total / max(passes_run, 1) / len(keys), plan
 
 
 @functools.cache
