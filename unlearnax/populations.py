@@ -146,7 +146,7 @@ def fit(
         batching.subset(np.asarray(world.index), capacity),
     )
     parts: list[tuple[TrainState, np.ndarray]] = []
-    have, seconds = 0, 0.0
+    have, seconds, used = 0, 0.0, plan
     for held in store.member_ranges(identity) if store else ():
         if held.start != have or have >= members:
             continue
@@ -163,7 +163,7 @@ def fit(
         name = f"members-{missing.start}-{missing.stop}"
         partial = _Partial(store, identity, name) if store else None
         own = None if rows_of is None else np.asarray(world.index)[np.stack([rows_of(i) for i in missing])]
-        states, loss, seconds, plan = _train(model, recipe, world, keys, plan, capacity, role, partial, progress, own)
+        states, loss, seconds, used = _train(model, recipe, world, keys, plan, capacity, role, partial, progress, own)
         bad = np.flatnonzero(~np.isfinite(loss))
         if check_finite and len(bad):
             raise FloatingPointError(
@@ -172,7 +172,7 @@ def fit(
             )
         if store:
             about = {
-                "seconds": seconds, "plan": plan, "recipe": recipe.to_json(), "role": role, "seed": seed,
+                "seconds": seconds, "plan": used, "recipe": recipe.to_json(), "role": role, "seed": seed,
                 "stream": stream, "world": contents, "backend": jax.default_backend(), "jax": jax.__version__,
             }  # fmt: skip
             store.save(identity, name, (states, loss), about)
@@ -181,7 +181,7 @@ def fit(
         parts.append((states, loss))
     # On the host: chunks from the store and from training live on different devices.
     states, loss = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(a) for a in leaves])[:members], *parts)
-    return Population(states, np.asarray(loss), seconds, plan, identity)
+    return Population(states, np.asarray(loss), seconds, used, identity)
 
 
 class _Partial:
@@ -244,7 +244,7 @@ def _train(
     done, length, seconds, passes_run = 0, 1, 0.0, 0
     if partial and (resumed := partial.load(state)):
         state, done, plan = resumed
-    known = plans.identity(recipe.to_json(), model.name, world.x.shape[1:], int(rows.length), len(keys))
+    known = plans.identity(recipe.to_json(), model.name, world.x.shape[1:], len(rows.index), len(keys))
     plan, settled = plans.begin(plan, known, len(keys), lambda plan: prepare(plan).bytes())
     prepared = prepare(plan)
     data = prepared.place_shared(shared[:3])
