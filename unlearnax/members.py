@@ -56,7 +56,8 @@ def member_keys(seed: int, stream: int, members: range) -> Key:
 
 @functools.cache
 def _mesh() -> jax.sharding.Mesh:
-    return jax.make_mesh((jax.local_device_count(),), ("members",), axis_types=(AxisType.Auto,))
+    devices = jax.local_devices()  # each process runs members of its own, see `hosts`
+    return jax.make_mesh((len(devices),), ("members",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 @functools.cache

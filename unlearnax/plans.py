@@ -87,6 +87,8 @@ def begin(plan: str, key: str, members: int, needed: Callable[[str], int]) -> tu
     """
     if plan != "auto":
         return plan, True
+    if jax.process_count() > 1:  # clocks differ between hosts, and all of them must run the same
+        return candidates(members)[0], True
     if (found := remembered(key)) is not None:
         return found, True
     for tried in candidates(members):

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from unlearnax import batching, checks, plans, training
+from unlearnax import batching, checks, hosts, plans, training
 from unlearnax.digests import digest, stable_hash
 from unlearnax.members import Prepared, check_plan, member_keys, resolve_plan, run_members
 from unlearnax.plugins import source_digest
@@ -156,21 +156,25 @@ def fit(
         if found is not None:
             (states, loss), about = found
             parts.append((states, np.asarray(loss)))
-            have, seconds = held.stop, float(about["seconds"])
+            have, seconds, used = held.stop, float(about["seconds"]), about["plan"]
+    if hosts.agreed(have) < have:  # another host's store lacks what this one's has: all of them train
+        parts, have = [], 0
     if have < members:
         missing = range(have, members)
-        keys = member_keys(seed, stream, missing)
-        name = f"members-{missing.start}-{missing.stop}"
-        partial = _Partial(store, identity, name) if store else None
-        own = None if rows_of is None else np.asarray(world.index)[np.stack([rows_of(i) for i in missing])]
+        mine = hosts.share(missing)
+        keys = member_keys(seed, stream, mine)
+        partial = _Partial(store, identity, f"members-{mine.start}-{mine.stop}") if store else None
+        own = None if rows_of is None else np.asarray(world.index)[np.stack([rows_of(i) for i in mine])]
         states, loss, seconds, used = _train(model, recipe, world, keys, plan, capacity, role, partial, progress, own)
+        states, loss = hosts.gather((states, loss), missing)
         bad = np.flatnonzero(~np.isfinite(loss))
         if check_finite and len(bad):
             raise FloatingPointError(
                 f"Expected finite losses; members {(bad[:5] + have).tolist()} of {role} diverged at "
                 f"learning_rate={recipe.learning_rate}."
             )
-        if store:
+        if store and jax.process_index() == 0:
+            name = f"members-{missing.start}-{missing.stop}"
             about = {
                 "seconds": seconds, "plan": used, "recipe": recipe.to_json(), "role": role, "seed": seed,
                 "stream": stream, "world": contents, "backend": jax.default_backend(), "jax": jax.__version__,
@@ -294,7 +298,7 @@ def _outputs(model: Model, states: TrainState, x: Array, output: str, plan: str,
     chunk = min(chunk, len(x))
     padding = -len(x) % chunk
     padded = np.concatenate([x, np.repeat(x[-1:], padding, axis=0)]) if padding else x
-    found = run_members(_output_fn(model, output, chunk), states, padded, plan)
+    found = hosts.spread(lambda mine: run_members(_output_fn(model, output, chunk), mine, padded, plan), states)
     return np.asarray(found)[:, : len(x)].astype(np.float32)
 
 

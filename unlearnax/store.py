@@ -36,6 +36,13 @@ def _flat(tree: PyTree) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """One that waits for no other process: each has entries of its own."""
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(me, {me}, f"process-{me}") if jax.process_count() > 1 else None
+    return ocp.StandardCheckpointer(multiprocessing_options=alone) if alone else ocp.StandardCheckpointer()
+
+
 class Store:
     """A folder of content-addressed entries."""
 
@@ -52,7 +59,7 @@ class Store:
         described = json.dumps(about)  # first, so that what cannot be described leaves no draft behind
         draft = final.with_name(f"{name}.draft-{os.getpid()}-{time.monotonic_ns()}")
         draft.mkdir(parents=True)
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save((draft / "arrays").resolve(), flat)
         manifest = {
             "format": FORMAT,
@@ -91,7 +98,7 @@ class Store:
             if manifest["arrays"] != shapes:
                 raise ValueError("its arrays do not have the expected names, shapes and types")
             target = {jax.tree_util.keystr(path): np.empty(leaf.shape, leaf.dtype) for path, leaf in wanted}
-            with ocp.StandardCheckpointer() as checkpointer:
+            with _checkpointer() as checkpointer:
                 flat = checkpointer.restore((entry / "arrays").resolve(), target)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # the manifest may be any JSON
             aside = entry.with_name(f"{name}.damaged-{time.time_ns()}")

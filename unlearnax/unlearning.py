@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unlearnax import batching
+from unlearnax import batching, hosts
 from unlearnax.digests import stable_hash
 from unlearnax.members import Prepared, member_keys
 from unlearnax.recipes import Args, Recipe, freeze
@@ -168,9 +168,10 @@ def unlearn_grid(
         originals = jax.tree.map(lambda a: np.concatenate([np.asarray(a)] * count), originals)
     start = time.perf_counter()
     request = make_request(problem)
-    prepared = Prepared(_unlearn_fn(algorithm.make, model, static), (keys, originals, floats), request, plan)
+    runs = (keys, originals, floats)
+    prepared = Prepared(_unlearn_fn(algorithm.make, model, static), hosts.mine(runs), request, plan)
     compiled = time.perf_counter()
-    states, info = prepared((keys, originals, floats), prepared.place_shared(request))
+    states, info = hosts.spread(lambda mine: prepared(mine, prepared.place_shared(request)), runs)
     took = time.perf_counter() - compiled
     parts = (slice(i * members, (i + 1) * members) for i in range(count))
     return [

@@ -1,0 +1,64 @@
+"""Several processes under `jax.distributed`: members are shared out, each process trains its own, results are gathered.
+
+Members never talk to each other, so nothing is communicated but the results.  With one process all of this is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import PyTree
+
+
+def share(members: range) -> range:
+    """The members that this process works on: contiguous, as many for each process, the last one repeated at the end."""
+    each = -(-len(members) // jax.process_count())
+    first = members.start + jax.process_index() * each
+    return range(
+        min(first, members.stop - 1), min(first + each, members.stop) if first < members.stop else members.stop
+    )
+
+
+def padded(tree: PyTree, members: range) -> PyTree:
+    """Arrays `[m, ...]` of this process's share made as long as every other's, by repeating the last."""
+    each = -(-len(members) // jax.process_count())
+
+    def pad(a: Any) -> np.ndarray:
+        a = np.asarray(a)
+        return np.concatenate([a, np.repeat(a[-1:], each - len(a), axis=0)]) if len(a) < each else a
+
+    return jax.tree.map(pad, tree)
+
+
+def gather(tree: PyTree, members: range) -> PyTree:
+    """All processes' shares `[m, ...]` put together, `[len(members), ...]` on every host."""
+    if jax.process_count() == 1:
+        return tree
+    together = multihost_utils.process_allgather(padded(tree, members), tiled=True)
+    return jax.tree.map(lambda a: np.asarray(a)[: len(members)], together)
+
+
+def agreed(number: int) -> int:
+    """The least of all processes' numbers: what every one of them can go on from."""
+    if jax.process_count() == 1:
+        return number
+    return int(np.min(multihost_utils.process_allgather(np.asarray(number))))
+
+
+def spread(work: Callable[[PyTree], PyTree], members: PyTree) -> PyTree:
+    """``work(members)`` for a tree `[M, ...]`, each process doing its share, the results on every host."""
+    if jax.process_count() == 1:
+        return work(members)
+    return gather(work(mine(members)), range(jax.tree.leaves(members)[0].shape[0]))
+
+
+def mine(members: PyTree) -> PyTree:
+    """This process's share of a tree `[M, ...]`."""
+    if jax.process_count() == 1:
+        return members
+    part = share(range(jax.tree.leaves(members)[0].shape[0]))
+    return jax.tree.map(lambda a: a[part.start : part.stop], members)
