@@ -4,232 +4,24 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from algorithm_needs import BATCH, EPOCHS, NEEDS, Needs
 
 from unlearnax.algorithms import ALGORITHMS
-from unlearnax.recipes import Recipe
 from unlearnax.training import make_train, under_rule
 from unlearnax.types import World
 from unlearnax.unlearning import needed_rule
 
-BATCH, EPOCHS = 8, 2
 NAMES = sorted(ALGORITHMS)
 SUBSETS = ("forget", "retain", "validation")
 KEY = jax.random.key(4)
 
 
-def steps(rows: int) -> int:
-    return max(rows // BATCH, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Needs:
-    """visible: hyperparameters that move the weights of a tiny model.  changes: whether it moves them at all.
-
-    examples: how many it passes for |S| and |R|.  bad: values out of range, beyond those of `BAD`.
-    model: what it is tried on, "mlp" or "conv".  normed: whether also on one with batch statistics.
-    rule, rule_args: the training rule that its members need.
-    """
-
-    visible: dict[str, Any] = dataclasses.field(default_factory=dict)
-    changes: bool = True
-    examples: Callable[[int, int], int] | None = None
-    bad: dict[str, tuple] = dataclasses.field(default_factory=dict)
-    model: str = "mlp"
-    normed: bool = True
-    rule: str = "plain"
-    rule_args: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def recipe(self) -> Recipe:
-        args = tuple(self.rule_args.items())
-        return Recipe(batch_size=BATCH, epochs=EPOCHS, learning_rate=0.05, rule=self.rule, rule_args=args)
-
-
-NEEDS = {
-    "do_nothing": Needs(changes=False, examples=lambda s, r: 0),
-    "fine_tune": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH),
-    "l1_sparse": Needs({"gamma": 0.01}, examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"gamma": (-1.0,)}),
-    "gradient_ascent": Needs(examples=lambda s, r: EPOCHS * steps(s) * BATCH),
-    "neg_grad_plus": Needs(
-        {"alpha": 0.6}, examples=lambda s, r: 2 * EPOCHS * steps(r) * BATCH, bad={"alpha": (-0.1, 1.1)}
-    ),
-    "npo": Needs(
-        {"beta": 0.5}, examples=lambda s, r: 2 * EPOCHS * steps(r) * BATCH, bad={"alpha": (-1.0,), "beta": (0.0, -1.0)}
-    ),
-    "random_label": Needs(examples=lambda s, r: EPOCHS * steps(s + r) * BATCH),
-    "salun": Needs(
-        examples=lambda s, r: (steps(s) + EPOCHS * (steps(s) + steps(r))) * BATCH, bad={"fraction": (-0.1, 1.1)}
-    ),
-    "scrub": Needs(
-        {"max_epochs": EPOCHS},
-        examples=lambda s, r: EPOCHS * (steps(s) + steps(r)) * BATCH,
-        bad={"alpha": (-1.0,), "gamma": (-1.0,), "temperature": (0.0,), "max_epochs": (-1,)},
-    ),
-    "bad_teacher": Needs(
-        {"retain_fraction": 1.0},
-        examples=lambda s, r: EPOCHS * steps(s + r) * BATCH,
-        bad={"retain_fraction": (-0.1, 1.1), "temperature": (0.0,)},
-    ),
-    "ssd": Needs(
-        {"alpha": 1.0, "dampening": 0.5},
-        examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
-        bad={"alpha": (0.0,), "dampening": (0.0,)},
-    ),
-    "lfssd": Needs(
-        {"alpha": 0.2, "dampening": 0.2},
-        examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
-        bad={"alpha": (0.0, -1.0), "dampening": (0.0,)},
-    ),
-    "assd": Needs(
-        {"dampening": 0.5},
-        examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
-        bad={"dampening": (0.0,)},
-    ),
-    "potion": Needs(
-        {"dampening": 0.5, "max_trials": 60},
-        examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
-        bad={
-            "rho": (-0.1, 1.1),
-            "dampening": (0.0,),
-            "start": (0.0,),
-            "growth": (0.9, math.inf),
-            "max_trials": (0, 1.5),
-        },
-    ),
-    "fisher_forgetting": Needs({"alpha": 1e-4}, examples=lambda s, r: 3 * steps(r) * BATCH, bad={"alpha": (0.0, -1.0)}),
-    "ntk_forgetting": Needs(
-        examples=lambda s, r: s + r,
-        bad={"scale": (0.0,), "weight_decay": (0.0, -1.0), "max_weights": (0, 10)},
-    ),
-    "influence": Needs(
-        {"damping": 0.2, "iterations": 10},
-        bad={
-            "scale": (0.0,),
-            "damping": (-1.0,),
-            "curvature": ("forget",),
-            "iterations": (0, 1.5),
-            "tolerance": (-0.1, 1.0),
-        },
-    ),
-    "newton": Needs(
-        {"damping": 1.0, "iterations": 10, "steps": EPOCHS},
-        bad={"damping": (-1.0,), "steps": (0, 1.5), "iterations": (0, 1.5), "tolerance": (-0.1, 1.0)},
-    ),
-    "ascent_descent": Needs(
-        {"ascent_epochs": 1},
-        examples=lambda s, r: (steps(s) + EPOCHS * steps(r)) * BATCH,
-        bad={"ascent_epochs": (-1,)},
-    ),
-    "grad_diff": Needs(examples=lambda s, r: 2 * EPOCHS * steps(s) * BATCH, bad={"alpha": (-1.0,)}),
-    "ascent_kl": Needs(examples=lambda s, r: 2 * EPOCHS * steps(s) * BATCH, bad={"alpha": (-1.0,)}),
-    "sim_npo": Needs(
-        {"delta": 0.2},
-        examples=lambda s, r: 2 * EPOCHS * steps(r) * BATCH,
-        bad={"alpha": (-1.0,), "beta": (0.0, -1.0), "delta": (math.inf, -math.inf)},
-    ),
-    "dpo": Needs(
-        {"beta": 0.5},
-        examples=lambda s, r: 2 * EPOCHS * steps(r) * BATCH,
-        bad={"alpha": (-1.0,), "beta": (0.0, -1.0), "refusal": ("idk", None)},
-    ),
-    "undial": Needs(examples=lambda s, r: EPOCHS * steps(s) * BATCH, bad={"beta": (-1.0, math.inf)}),
-    "rmu": Needs(examples=lambda s, r: 2 * EPOCHS * steps(s) * BATCH, bad={"steering": (0.0,), "alpha": (-1.0,)}),
-    "lipschitz": Needs(
-        {"samples": 3},
-        examples=lambda s, r: EPOCHS * steps(s) * BATCH,
-        bad={"sigma": (0.0, -1.0), "samples": (0, 1.5)},
-    ),
-    "task_vector": Needs(examples=lambda s, r: EPOCHS * steps(s) * BATCH, bad={"scale": (-1.0, math.inf)}),
-    "duck": Needs(
-        {"retain_batches": 2, "target_accuracy": 0.0},
-        examples=lambda s, r: 2 * EPOCHS * 2 * steps(s) * BATCH,
-        bad={
-            "forget_weight": (-1.0,),
-            "retain_weight": (-1.0,),
-            "temperature": (0.0,),
-            "target_accuracy": (-0.1, 1.1),
-            "retain_batches": (0, 1.5),
-        },
-    ),
-    "gaussian_noise": Needs(
-        examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"sigma": (-1.0,), "epochs": (-1, 1.5)}
-    ),
-    "cf_k": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"k": (0, 1.5, 5, "dense9")}),
-    "eu_k": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"k": (0, 1.5, 5, "dense9")}),
-    "boundary_shrink": Needs(
-        {"bound": 0.3},
-        examples=lambda s, r: (math.ceil(s / BATCH) + EPOCHS * steps(s)) * BATCH,
-        bad={"bound": (-1.0,)},
-    ),
-    "unsir": Needs(
-        {"noise_steps": 5, "noises": 4, "retain_fraction": 1.0},
-        examples=lambda s, r: 5 * 4 + EPOCHS * steps(r) * (2 * BATCH + 4),
-        bad={
-            "noise_rate": (0.0,),
-            "noise_penalty": (-1.0,),
-            "noise_steps": (0, 1.5),
-            "noises": (0, 1.5),
-            "retain_fraction": (0.0, 1.1),
-            "impair_rate": (0.0,),
-            "repair_rate": (0.0,),
-        },
-    ),
-    "scrub_rewind": Needs(
-        {"epochs": 6},
-        examples=lambda s, r: (3 * steps(s) + 6 * steps(r)) * BATCH,
-        bad={"alpha": (-1.0,), "gamma": (-1.0,), "temperature": (0.0,), "max_epochs": (-1,)},
-    ),
-    "undo": Needs(
-        {"suppress_rate": 0.02},
-        examples=lambda s, r: (1 + EPOCHS) * 2 * steps(r) * BATCH,
-        bad={"alpha": (-0.1, 1.1), "beta": (-1.0,), "suppress_rate": (0.0,), "suppress_epochs": (0, 1.5)},
-    ),
-    "fanchuan": Needs(
-        examples=lambda s, r: (steps(s) + EPOCHS * (2 * steps(s) + steps(r))) * BATCH,
-        bad={
-            "temperature": (0.0, -1.0),
-            "uniform_learning_rate": (0.0, -1.0, math.inf),
-            "forget_learning_rate": (0.0, -1.0, math.inf),
-        },
-    ),
-    "magnitude_gradient": Needs(
-        examples=lambda s, r: (steps(s) + steps(min(s, r)) + EPOCHS * steps(r)) * BATCH,
-        bad={"fraction": (-0.1, 1.1), "slowdown": (-0.1, 1.1)},
-        model="conv",
-    ),
-    "class_weighted_noise": Needs(
-        examples=lambda s, r: EPOCHS * steps(r) * BATCH,
-        bad={"sigma": (-1.0, math.inf), "final_sigma": (-1.0, math.inf)},
-        model="conv",
-    ),
-    "prune_match": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"fraction": (-0.1, 1.1)}),
-    "transpose_kernels": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, model="conv"),
-    "decoupled_reset": Needs(
-        {"warmup_epochs": EPOCHS, "warmup_learning_rate": 0.05},
-        examples=lambda s, r: EPOCHS * (1 + steps(r)) * BATCH,
-        bad={"temperature": (0.0,), "warmup_learning_rate": (0.0, math.inf), "warmup_epochs": (0, 1.5)},
-        model="conv",
-    ),
-    "random_noise_injection": Needs(
-        {"kernels": 1, "warmup_epochs": 0, "fine_epochs": 1},
-        examples=lambda s, r: EPOCHS * steps(r) * BATCH,
-        bad={
-            "sigma": (-1.0, math.inf),
-            "noise_fraction": (-0.1, 1.1),
-            "kernels": (0, 1.5),
-            "warmup_epochs": (-1, math.inf),
-            "fine_epochs": (-1, math.inf),
-        },
-    ),
-    "dp_sgd": Needs(changes=False, examples=lambda s, r: 0, normed=False, rule="dp_sgd"),
-}
 # What all who have such a hyperparameter share.
 VISIBLE = {"learning_rate": 0.05, "epochs": EPOCHS, "batch_size": BATCH}
 BAD = {
@@ -473,7 +265,7 @@ OUT_OF_RANGE = [
 @pytest.mark.parametrize(("name", "hyperparameter", "value"), OUT_OF_RANGE)
 def test_hyperparameters_out_of_range_are_refused(name, hyperparameter, value, plain):
     with pytest.raises(ValueError, match=rf"\b{hyperparameter}="):
-        ALGORITHMS[name].make(plain, **{hyperparameter: value})
+        ALGORITHMS[name].make(plain, **visible(name) | {hyperparameter: value})
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "convolutions" in ALGORITHMS[n].needs])

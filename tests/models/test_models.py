@@ -79,6 +79,18 @@ def test_the_head_on_the_features_gives_the_logits(built, x):
     np.testing.assert_allclose(found, logits, rtol=tolerance, atol=tolerance)
 
 
+def test_every_layer_can_be_asked_for_its_output(built, x):
+    """All but bare parameters, which put nothing out; the last one puts out the logits."""
+    model, params, state, _, _ = built
+    for layer in model.layers:
+        if isinstance(params[layer], dict):
+            found = jax.eval_shape(lambda x, layer=layer: model.hidden(params, state, x, layer), x)
+            assert found.shape[0] == 6
+            assert found.dtype == jnp.float32
+    logits, _ = model.apply(params, state, x, train=False, key=None)
+    np.testing.assert_allclose(model.hidden(params, state, x, model.layers[-1]), logits, rtol=1e-5, atol=1e-6)
+
+
 def test_members_under_vmap_equal_a_loop_and_gradients_are_finite(built, x):
     model, params, state, _, dtype = built
     members = jax.tree.map(lambda leaf: np.stack([leaf, 1.1 * leaf, leaf - 0.05]), params)

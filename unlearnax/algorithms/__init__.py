@@ -19,10 +19,12 @@ from unlearnax.algorithms import neurips2023_kernels as _neurips2023_kernels
 from unlearnax.algorithms import neurips2023_outputs as _neurips2023_outputs
 from unlearnax.algorithms import neurips2023_pruning as _neurips2023_pruning
 from unlearnax.algorithms import preference as _preference
+from unlearnax.algorithms import redirect as _redirect
 from unlearnax.algorithms import relabel as _relabel
 from unlearnax.algorithms import representation as _representation
 from unlearnax.algorithms import suppress as _suppress
 from unlearnax.algorithms import task_vector as _task_vector
+from unlearnax.algorithms import tied_dropout as _tied_dropout
 from unlearnax.algorithms.adaptive import assd, potion
 from unlearnax.algorithms.ascent import gradient_ascent, neg_grad_plus, npo
 from unlearnax.algorithms.dampening import lfssd, ssd
@@ -39,10 +41,12 @@ from unlearnax.algorithms.neurips2023_kernels import class_weighted_noise, rando
 from unlearnax.algorithms.neurips2023_outputs import decoupled_reset, fanchuan
 from unlearnax.algorithms.neurips2023_pruning import magnitude_gradient, prune_match
 from unlearnax.algorithms.preference import dpo, sim_npo, undial
+from unlearnax.algorithms.redirect import rem
 from unlearnax.algorithms.relabel import random_label, salun
 from unlearnax.algorithms.representation import duck, rmu
 from unlearnax.algorithms.suppress import scrub_rewind, undo
 from unlearnax.algorithms.task_vector import task_vector
+from unlearnax.algorithms.tied_dropout import etd
 from unlearnax.types import Algorithm
 
 ALGORITHMS: dict[str, Algorithm] = (
@@ -60,12 +64,14 @@ ALGORITHMS: dict[str, Algorithm] = (
     | _fisher.ALGORITHMS
     | _influence.ALGORITHMS
     | _representation.ALGORITHMS
+    | _redirect.ALGORITHMS
     | _lipschitz.ALGORITHMS
     | _task_vector.ALGORITHMS
     | _neurips2023_outputs.ALGORITHMS
     | _neurips2023_pruning.ALGORITHMS
     | _neurips2023_kernels.ALGORITHMS
     | _identity.ALGORITHMS
+    | _tied_dropout.ALGORITHMS
 )
 
 __all__ = [
@@ -82,6 +88,7 @@ __all__ = [
     "dp_sgd",
     "dpo",
     "duck",
+    "etd",
     "eu_k",
     "fanchuan",
     "fine_tune",
@@ -102,6 +109,7 @@ __all__ = [
     "prune_match",
     "random_label",
     "random_noise_injection",
+    "rem",
     "rmu",
     "salun",
     "scrub",

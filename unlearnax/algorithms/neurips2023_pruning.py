@@ -36,10 +36,10 @@ def magnitude_gradient(
     """Masked small gradients: re-initialises the weights of each convolution that S and R pull least apart, fine-tunes.
 
     In each kernel, the share `fraction` of weights with the smallest |∇(E_R' ℓ − E_S ℓ)| at θ0 is drawn anew from
-    N(0, 2 / (h w K)), R' a random part of R as large as S.  Then SGD on E_R ℓ, the gradient of the other weights of
-    these kernels times `slowdown`; weight decay acts on all.  With A = ⌊(E + 1) / 2⌋, the rate of epoch e = 1 … E is η
-    times e / A up to e = A and (E + 1 − e) / (E + 1 − A) after it.  A model without convolutions has every kernel (rank 2
-    and more) treated so, which is ours.
+    N(0, 2 / (h w K)), R' a random part of R as large as S; where that gradient is not a number, neither is the weight.
+    Then SGD on E_R ℓ, the gradient of the other weights of these kernels times `slowdown`; weight decay acts on all.
+    With A = ⌊(E + 1) / 2⌋, the rate of epoch e = 1 … E is η times e / A up to e = A and (E + 1 − e) / (E + 1 − A) after
+    it.  A model without convolutions has every kernel (rank 2 and more) treated so, which is ours.
 
     Args:
         fraction: in [0, 1].
@@ -76,19 +76,20 @@ def magnitude_gradient(
         on_retain, some = slope(key_retain, Subset(batching.shuffle(key_part, request.retain), size))
         on_forget, others = slope(key_forget, request.forget)
 
-        def again(retained, forgotten):
-            chosen = retained.ndim == 4 if convolutional else retained.ndim > 1
-            return smallest(jnp.abs(retained - forgotten), fraction) if chosen else jnp.zeros((), bool)
+        def again(score):
+            chosen = score.ndim == 4 if convolutional else score.ndim > 1
+            return smallest(score, fraction) if chosen else jnp.zeros((), bool)
 
-        def draw(key, old, new):
+        def draw(key, old, new, score):
             if new.ndim == 0:
                 return old
-            fan_out = old.size / old.shape[-2]
-            return jnp.where(new, jnp.sqrt(2 / fan_out) * jax.random.normal(key, old.shape, old.dtype), old)
+            fresh = jnp.sqrt(2 * old.shape[-2] / old.size) * jax.random.normal(key, old.shape, old.dtype)
+            return jnp.where(jnp.isnan(score), score, jnp.where(new, fresh, old))  # NaN would sort last, unseen
 
-        anew = jax.tree.map(again, on_retain, on_forget)
+        scores = jax.tree.map(lambda retained, forgotten: jnp.abs(retained - forgotten), on_retain, on_forget)
+        anew = jax.tree.map(again, scores)
         speed = jax.tree.map(lambda new: jnp.where(new, 1.0, slowdown) if new.ndim else jnp.ones(()), anew)
-        params = jax.tree.map(draw, key_tree(key_init, state.params), state.params, anew)
+        params = jax.tree.map(draw, key_tree(key_init, state.params), state.params, anew, scores)
 
         def objective(params, model_state, key, step, rows):
             # the value of p, the gradient of p times its speed: momentum sees the slowed gradient, decay does not

@@ -75,7 +75,8 @@ def from_linen(name: str, module: nn.Module, inputs: InputSpec, num_classes: int
     """A Linen module called as ``module(x, train, features=False)`` on normalised inputs.
 
     layers: the top-level names of its parameters, first to last.  With ``features=True`` it returns the input of its
-    last layer.  Dropout draws from the "dropout" stream.
+    last layer.  Dropout draws from the "dropout" stream.  Every layer that is a module can be asked for what it puts out
+    (`Model.hidden`; of one that is called repeatedly, the last call).
 
     Raises:
         ValueError: logits of another shape, a state that changes its form, `layers` that are not exactly the parameters'
@@ -102,7 +103,17 @@ def from_linen(name: str, module: nn.Module, inputs: InputSpec, num_classes: int
     def features(params, model_state, x):
         return jnp.asarray(module.apply({"params": params, **model_state}, normalise(x, inputs), False, features=True))
 
-    return _checked(Model(name, init, apply, features, layers), inputs, num_classes)
+    def hidden(params, model_state, x, layer: str):
+        _, seen = module.apply(
+            {"params": params, **model_state}, normalise(x, inputs), False, mutable=["intermediates"],
+            capture_intermediates=lambda each, method: each.path == (layer,) and method == "__call__",
+        )  # fmt: skip
+        if "intermediates" not in seen:
+            raise ValueError(f"Expected layer={layer!r} of model {name!r} to be a module that is called.")
+        outputs = seen["intermediates"][layer]["__call__"]  # one for each call of a layer that is used repeatedly
+        return jnp.asarray(outputs[-1], jnp.float32)
+
+    return _checked(Model(name, init, apply, features, layers, hidden=hidden), inputs, num_classes)
 
 
 def from_functions(
@@ -113,13 +124,14 @@ def from_functions(
     num_classes: int,
     *,
     features: Callable[[Any, Any, Array], Array] | None = None,
+    hidden: Callable[[Any, Any, Array, str], Array] | None = None,
     layers: tuple[str, ...] | None = None,
 ) -> Model:
     """Any pair of pure functions with the signatures of `types.Model`, on normalised inputs.
 
-    features: without it, the logits stand in as features.  layers: the top-level names of the parameters, first to last;
-    without it, the order in which `init` put them into its dict.  With ``train=False`` the state stays as it was, whatever
-    `apply` returns.
+    features: without it, the logits stand in as features.  hidden: what the layer of a name puts out, as in `types.Model`;
+    without it, no layer can be asked.  layers: the top-level names of the parameters, first to last; without it, the order
+    in which `init` put them into its dict.  With ``train=False`` the state stays as it was, whatever `apply` returns.
 
     Raises:
         ValueError: `init` or `apply` that return no pair; otherwise as `from_linen`.
@@ -139,8 +151,12 @@ def from_functions(
             return apply_raw(params, model_state, x, train=False, key=None)[0]
         return jnp.asarray(features(params, model_state, normalise(x, inputs)))
 
+    def hidden_raw(params, model_state, x, layer: str):
+        return jnp.asarray(hidden(params, model_state, normalise(x, inputs), layer), jnp.float32)  # type: ignore[misc]
+
     layers = _names(init_pair) if layers is None else layers
-    return _checked(Model(name, init_pair, apply_raw, features_raw, layers), inputs, num_classes)
+    model = Model(name, init_pair, apply_raw, features_raw, layers, hidden=None if hidden is None else hidden_raw)
+    return _checked(model, inputs, num_classes)
 
 
 def from_nnx(
@@ -150,6 +166,7 @@ def from_nnx(
     num_classes: int,
     *,
     features: Callable[[Any, Array], Array] | None = None,
+    hidden: Callable[[Any, Array, str], Array] | None = None,
     layers: tuple[str, ...] | None = None,
 ) -> Model:
     """An NNX module: parameters are its `nnx.Param`s, everything else (batch statistics) is model state.
@@ -157,6 +174,7 @@ def from_nnx(
     make: builds the module from `nnx.Rngs`; the module maps normalised inputs to logits.  Random streams inside the module
     (dropout) start anew from `key` at every call and are no part of the state.
     features: ``(module, normalised x) -> [B, H]``, the module in evaluation mode; without it, the logits stand in.
+    hidden: ``(module, normalised x, layer) -> [B, ...]``, likewise; without it, no layer can be asked.
     layers: the module's parameter-holding attributes, first to last; without it, the order in which they were set.
 
     Raises:
@@ -200,5 +218,10 @@ def from_nnx(
             return apply(params, model_state, x, train=False, key=None)[0]
         return jnp.asarray(features(merged(params, model_state, False, None), normalise(x, inputs)))
 
+    def hidden_raw(params, model_state, x, layer: str):
+        module = merged(params, model_state, False, None)
+        return jnp.asarray(hidden(module, normalise(x, inputs), layer), jnp.float32)  # type: ignore[misc]
+
     layers = _names(init) if layers is None else layers
-    return _checked(Model(name, init, apply, features_raw, layers), inputs, num_classes)
+    model = Model(name, init, apply, features_raw, layers, hidden=None if hidden is None else hidden_raw)
+    return _checked(model, inputs, num_classes)

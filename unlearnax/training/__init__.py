@@ -14,14 +14,16 @@ from unlearnax import plugins
 from unlearnax.recipes import Recipe
 from unlearnax.training.plain import plain
 from unlearnax.training.private import dp_sgd
+from unlearnax.training.tied_dropout import example_tied_dropout
 from unlearnax.types import Info, Key, Model, Rule, Subset, TrainFn, Training, TrainState, World
 
 RULES: dict[str, Rule] = {
     "plain": Rule(plain, "empirical risk minimisation by the recipe's optimiser", augments=True),
     "dp_sgd": Rule(dp_sgd, "Abadi et al., CCS 2016, arXiv 1607.00133"),
+    "example_tied_dropout": Rule(example_tied_dropout, "Maini et al., ICML 2023, arXiv 2307.09542", augments=True),
 }
 
-__all__ = ["RULES", "dp_sgd", "make_train", "make_training", "plain", "under_rule"]
+__all__ = ["RULES", "dp_sgd", "example_tied_dropout", "make_train", "make_training", "plain", "under_rule"]
 
 
 def under_rule(recipe: Recipe, model: Model) -> Model:
