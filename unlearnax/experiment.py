@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,26 @@ from tyro.conf import Suppress
 
 from unlearnax import checks, data, memorization, models, plugins, problems, results
 from unlearnax.algorithms import ALGORITHMS
-from unlearnax.costs import example_flops
 from unlearnax.digests import digest
 from unlearnax.evaluation import problem_layout
 from unlearnax.external import read_array
-from unlearnax.matching import match_oracle
-from unlearnax.measuring import Observer, Seen, describe_probes, measure, neighbour_slices
-from unlearnax.members import PLANS
+from unlearnax.ground import Candidate, Ground, apply_algorithm, match_oracles, score_candidates
+from unlearnax.measuring import Observer, Seen, describe_probes
+from unlearnax.members import check_plan
 from unlearnax.populations import Population, Progress, check_world, fit, predict, untrained, world_digest
 from unlearnax.probes import PROBES, Probe
 from unlearnax.provenance import environment
 from unlearnax.recipes import Args, Recipe, freeze
-from unlearnax.results import ProblemRow, Row
-from unlearnax.scoring import CandidateLogits, OracleLogits, Scorecard, score
+from unlearnax.results import ProblemRow
+from unlearnax.scoring import CandidateLogits, OracleLogits, Scorecard
 from unlearnax.store import Store
 from unlearnax.suite import describe, select
 from unlearnax.types import Algorithm, Metric, Model, Oracle, Problem, Splits, TrainState, World
-from unlearnax.unlearning import Unlearned, bind, check_needs, unlearn
+from unlearnax.unlearning import bind, check_needs
 
 ESTIMANDS = {"originals": "M originals × 1 run each", "runs": "1 original × M runs"}
+ORIGINAL = "original"  # the originals' role
+PARTS = ("reference", "held-out")  # of every oracle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Experiment:
             raise ValueError(f"Expected seed={self.seed} to be at least 0.")
         for name in ("margin", "damage"):
             checks.in_range(name, getattr(self, name), 0, 1, open_low=True, open_high=True)
-        checks.one_of("plan", self.plan, PLANS)
+        check_plan(self.plan)
         checks.one_of("estimand", self.estimand, ESTIMANDS)
         for rate in self.discovery_rates:
             checks.in_range("discovery_rate", rate, 0, 1, open_low=True)
@@ -128,14 +129,23 @@ def load_splits(experiment: Experiment) -> Splits:
         raise ValueError(f"Expected dataset_args={given} to suit dataset {experiment.dataset!r}: {error}.") from error
 
 
+def needs_scores(experiment: Experiment) -> bool:
+    """Whether its problems rest on memorization scores that have to be estimated."""
+    build = plugins.resolve("problem", experiment.problem, problems.PROBLEMS)
+    return "scores" in inspect.signature(build).parameters and "scores" not in dict(experiment.problem_args)
+
+
 def build_problems(
-    experiment: Experiment, splits: Splits | None = None, progress: Progress | None = None
+    experiment: Experiment, splits: Splits | None = None, progress: Progress | None = None, *, dry: bool = False
 ) -> list[Problem]:
     """The problems of an experiment, one a discovery rate, on the host.
 
     A builder that takes `scores` of the training rows and is given none gets memorization scores, estimated with the
     experiment's recipe: `members` and `fraction` in problem_args are then those of `memorization.estimate`.  `scores` may
     name an .npy file.
+
+    Args:
+        dry: with random scores in the place of estimated ones, which shows what is wrong with a spec without training.
     """
     splits = load_splits(experiment) if splits is None else splits
     build = plugins.resolve("problem", experiment.problem, problems.PROBLEMS)
@@ -157,7 +167,7 @@ def build_problems(
             ) from error
 
     if "scores" in takes:
-        args = _with_scores(experiment, splits, lambda given: make(given, rates[0]), args, progress)
+        args = _with_scores(experiment, splits, lambda given: make(given, rates[0]), args, progress, dry)
     return [make(args, rate) for rate in rates]
 
 
@@ -167,6 +177,7 @@ def _with_scores(
     make: Callable[[dict[str, Any]], Problem],
     args: dict[str, Any],
     progress: Progress | None,
+    dry: bool,
 ) -> dict[str, Any]:
     if isinstance(args.get("scores"), str | Path):
         return args | {"scores": read_array(args["scores"])}
@@ -177,6 +188,8 @@ def _with_scores(
     # which are whole classes in sorted data, and a threshold would find none.
     scores = np.random.default_rng(0).permutation(np.linspace(-1, 1, len(splits.train.x)))
     make(args | {"scores": scores})
+    if dry:
+        return args | {"scores": scores}
     recipe = experiment.recipe
     model = models.build(recipe, splits.inputs, splits.num_classes)
     store = Store() if experiment.store else None
@@ -186,15 +199,86 @@ def _with_scores(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Engine:
-    """What every population of a run shares; holds each trained or predicted one once."""
+class Content:
+    """What a spec's names stand for, found and checked; nothing is trained yet.
+
+    chosen: (name for rows, algorithm, hyperparameters).  oracles, metrics: by name.  probes: (name, hyperparameters).
+    """
 
     experiment: Experiment
+    splits: Splits
     model: Model
-    capacity: int
+    chosen: list[tuple[str, Algorithm, dict[str, Any]]]
+    oracles: dict[str, Oracle]
+    metrics: dict[str, Metric]
+    probes: tuple[tuple[str, Args], ...]
+
+
+def resolve(
+    experiment: Experiment, more_algorithms: Mapping[str, Algorithm] | None = None, splits: Splits | None = None
+) -> Content:
+    """Looks every name of a spec up and tries every factory.
+
+    Args:
+        more_algorithms: see `run`.  splits: the experiment's data, where they are loaded already.
+
+    Raises:
+        ValueError: an unknown name, hyperparameters that do not suit.
+    """
+    chosen = [(name.rpartition(":")[2], resolve_algorithm(name), dict(args)) for name, args in experiment.algorithms]
+    chosen += [(name, algorithm, {}) for name, algorithm in (more_algorithms or {}).items()]
+    oracles = {plugins.oracle_name(name): plugins.resolve_oracle(name) for name in experiment.oracles}
+    metrics = select(experiment.metrics)
+    probes = tuple((name, dict(experiment.probe_args).get(name, ())) for name in experiment.probes)
+    for name in experiment.probes:
+        checks.one_of("probe", name, PROBES)
+    for name, _ in experiment.probe_args:
+        checks.one_of("probe_args", name, experiment.probes)
+    splits = load_splits(experiment) if splits is None else splits
+    model = models.build(experiment.recipe, splits.inputs, splits.num_classes)
+    for name, algorithm, args in chosen:
+        _try_factory(name, algorithm, model, bind(name, algorithm, args, experiment.recipe))
+    for name, args in probes:
+        _try_factory(name, PROBES[name], model, dict(args))
+    return Content(experiment, splits, model, chosen, oracles, metrics, probes)
+
+
+def check_problems(content: Content, all_problems: Iterable[Problem]) -> None:
+    """Raises ValueError where a problem does not suit an algorithm, or an oracle's world cannot be trained on."""
+    for problem in all_problems:
+        for name, algorithm, _ in content.chosen:
+            check_needs(name, algorithm, problem)
+        for oracle in content.oracles.values():
+            if oracle.applies(problem):
+                check_world(oracle.world(problem), content.experiment.recipe)
+
+
+def populations_of(problem: Problem, oracles: Mapping[str, Oracle]) -> dict[str, World]:
+    """The populations that a problem's candidates start from and are compared with: role -> the world they train in."""
+    found = {ORIGINAL: World(problem.train.x, problem.train.y, np.arange(len(problem.train.x)))}
+    for name, oracle in oracles.items():
+        if oracle.applies(problem):
+            world = oracle.world(problem)
+            found |= {f"{name} {part}": world for part in PARTS}
+    return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Engine:
+    """What every population of an experiment shares; holds each trained one once."""
+
+    content: Content
     store: Store | None
-    progress: Progress | None
+    progress: Progress | None = None
     trained: dict[str, Population] = dataclasses.field(default_factory=dict)
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.content.experiment
+
+    @property
+    def model(self) -> Model:
+        return self.content.model
 
     @functools.cached_property
     def untrained(self) -> TrainState:
@@ -202,16 +286,19 @@ class _Engine:
         return untrained(self.model, e.recipe, e.members, seed=e.seed, plan=e.plan)
 
     def population(self, world: World, role: str) -> Population:
+        """Trains a population, or takes what the store has of it."""
         e = self.experiment
         key = digest(role, world_digest(world))
         if key not in self.trained:
+            capacity = max(len(self.content.splits.train.x), len(world.index))
             self.trained[key] = fit(
-                self.model, e.recipe, world, e.members, seed=e.seed, role=role, plan=e.plan,
-                capacity=max(self.capacity, len(world.index)), store=self.store, progress=self.progress,
+                self.model, e.recipe, world, e.members, seed=e.seed, role=role, plan=e.plan, capacity=capacity,
+                store=self.store, progress=self.progress,
             )  # fmt: skip
         return self.trained[key]
 
     def logits(self, population: Population, x: np.ndarray, classes: int) -> np.ndarray:
+        """Predictions `[M, U, C]` of a population, from the store where they are there."""
         shape = (self.experiment.members, len(x), classes)
         key = digest("predictions", population.digest, self.experiment.members, x)
         if self.store is not None:
@@ -242,49 +329,41 @@ def run(
         ValueError: anything wrong with the spec, before training starts.
     """
     started = time.perf_counter()
-    chosen = [(name.rpartition(":")[2], resolve_algorithm(name), dict(args)) for name, args in experiment.algorithms]
-    chosen += [(name, algorithm, {}) for name, algorithm in (more_algorithms or {}).items()]
-    oracles = {plugins.oracle_name(name): plugins.resolve_oracle(name) for name in experiment.oracles}
-    metrics = select(experiment.metrics)
-    probes = tuple((name, dict(experiment.probe_args).get(name, ())) for name in experiment.probes)
-    for name in experiment.probes:
-        checks.one_of("probe", name, PROBES)
-    for name, _ in experiment.probe_args:
-        checks.one_of("probe_args", name, experiment.probes)
-    splits = load_splits(experiment)
-    model = models.build(experiment.recipe, splits.inputs, splits.num_classes)
-    for name, algorithm, args in chosen:
-        _try_factory(name, algorithm, model, bind(name, algorithm, args, experiment.recipe))
-    for name, args in probes:
-        _try_factory(name, PROBES[name], model, dict(args))
-    all_problems = build_problems(experiment, splits, progress)
-    for name, algorithm, _ in chosen:
-        for problem in all_problems:
-            check_needs(name, algorithm, problem)
-    for problem in all_problems:
-        for oracle in oracles.values():
-            if oracle.applies(problem):
-                check_world(oracle.world(problem), experiment.recipe)
-    store = Store() if experiment.store else None
-    engine = _Engine(experiment, model, len(splits.train.x), store, progress)
+    content = resolve(experiment, more_algorithms)
+    all_problems = build_problems(experiment, content.splits, progress)
+    check_problems(content, all_problems)
+    engine = Engine(content, Store() if experiment.store else None, progress)
     cards, plans = [], {}
-    records: list[Any] = describe(metrics) + describe_probes(experiment.probes)
+    records: list[Any] = describe(content.metrics) + describe_probes(experiment.probes)
     for problem in all_problems:
-        card, population = _score_problem(engine, problem, oracles, chosen, metrics, probes, progress)
-        plans[problem.name] = population.plan
+        ground = lay_ground(engine, problem)
+        candidates = match_oracles(engine, ground)
+        for number, (name, algorithm, args) in enumerate(content.chosen):
+            candidates[name] = apply_algorithm(engine, ground, name, algorithm, args)
+            if progress:
+                progress("algorithms", number + 1, len(content.chosen))
+        card = score_candidates(engine, ground, candidates)
+        plans[problem.name] = ground.originals.plan
         cards.append(card)
-        records += [_problem_row(problem, experiment, card), *card.rows, *card.verdicts]
-    provenance = environment() | {
-        "experiment": experiment.name, "command": command, "members": experiment.members, "seed": experiment.seed,
-        "margin": experiment.margin, "damage": experiment.damage, "tuning": experiment.tuning, "plan": plans,
+        records += [problem_row(problem, experiment, card), *card.rows, *card.verdicts]
+    facts = describe_spec(experiment) | {
+        "command": command, "plan": plans, "problem_digests": {problem.name: problem.digest for problem in all_problems},
+        "wall_seconds": round(time.perf_counter() - started, 1),
+    }  # fmt: skip
+    results.write(folder, records, environment() | facts)
+    return cards
+
+
+def describe_spec(experiment: Experiment) -> dict[str, Any]:
+    """Facts of a run that stand in its spec, as provenance."""
+    return {
+        "experiment": experiment.name, "members": experiment.members, "seed": experiment.seed,
+        "margin": experiment.margin, "damage": experiment.damage, "tuning": experiment.tuning,
         "recipe": experiment.recipe.to_json(),
         "budget after removal": experiment.recipe.budget, "recipe_digest": digest(experiment.recipe.to_json()),
-        "problem_digests": {problem.name: problem.digest for problem in all_problems},
         "oracle sources": {name: plugins.source_digest(str(name)) or "built in" for name in experiment.oracles},
-        "estimand": ESTIMANDS[experiment.estimand], "wall_seconds": round(time.perf_counter() - started, 1),
+        "estimand": ESTIMANDS[experiment.estimand],
     }  # fmt: skip
-    results.write(folder, records, provenance)
-    return cards
 
 
 def _try_factory(name: str, algorithm: Algorithm | Probe, model: Model, args: dict[str, Any]) -> None:
@@ -296,78 +375,48 @@ def _try_factory(name: str, algorithm: Algorithm | Probe, model: Model, args: di
         raise ValueError(f"Expected the factory of algorithm {name!r} to return a function, got {type(made).__name__}.")
 
 
-def _problem_row(problem: Problem, experiment: Experiment, card: Scorecard) -> ProblemRow:
+def problem_row(problem: Problem, experiment: Experiment, card: Scorecard) -> ProblemRow:
+    """What a run says about a problem."""
     train, concept = len(problem.train.x), len(problem.concept)
     return ProblemRow(problem.name, problem.discovery_rate, experiment.seed, problem.digest, len(problem.forget), concept,
                       train - concept, len(problem.test.x), card.scale, card.nothing_to_untrain)  # fmt: skip
 
 
-def _score_problem(
-    engine: _Engine,
-    problem: Problem,
-    oracles: Mapping[str, Oracle],
-    chosen: list[tuple[str, Algorithm, dict[str, Any]]],
-    metrics: Mapping[str, Metric],
-    probes: tuple[tuple[str, Args], ...],
-    progress: Progress | None,
-) -> tuple[Scorecard, Population]:
-    experiment, model = engine.experiment, engine.model
+def lay_ground(engine: Engine, problem: Problem) -> Ground:
+    """Trains or loads a problem's originals and oracles, and looks at them."""
+    experiment, model, content = engine.experiment, engine.model, engine.content
     layout, x = problem_layout(problem)
-    everything = World(problem.train.x, problem.train.y, np.arange(len(problem.train.x)))
-    trained = engine.population(everything, "original")
-    states = trained.states
-    original_logits = engine.logits(trained, x, problem.num_classes)
+    worlds = populations_of(problem, content.oracles)
+    originals = engine.population(worlds[ORIGINAL], ORIGINAL)
+    states, logits = originals.states, engine.logits(originals, x, problem.num_classes)
     paired = experiment.estimand == "originals"
     if not paired:
-        states, original_logits = jax.tree.map(
-            lambda a: np.repeat(np.asarray(a)[:1], experiment.members, axis=0), (states, original_logits)
+        states, logits = jax.tree.map(
+            lambda a: np.repeat(np.asarray(a)[:1], experiment.members, axis=0), (states, logits)
         )
     fresh = predict(model, engine.untrained, x, plan=experiment.plan)
-    observer = Observer(model, problem, layout, x, fresh, metrics, probes, experiment.plan, experiment.seed)
-    worlds = {name: oracle.world(problem) for name, oracle in oracles.items() if oracle.applies(problem)}
+    observer = Observer(model, problem, layout, x, fresh, content.metrics, content.probes, experiment.plan,
+                        experiment.seed)  # fmt: skip
     oracle_logits: dict[str, OracleLogits] = {}
-    seen_oracles: dict[str, tuple[Seen, Seen]] = {}
+    seen: dict[str, tuple[Seen, Seen]] = {}
     teachers: dict[str, TrainState] = {}
-    for name, world in worlds.items():
-        both = [engine.population(world, f"{name} {part}") for part in ("reference", "held-out")]
+    for name, oracle in content.oracles.items():
+        roles = [f"{name} {part}" for part in PARTS]
+        if roles[0] not in worlds:
+            continue
+        both = [engine.population(worlds[role], role) for role in roles]
         reference, control = (
             observer.see(each.states, engine.logits(each, x, problem.num_classes)) for each in both
         )  # fmt: skip
-        seen_oracles[name] = reference, control
-        teachers[name] = both[1].states  # candidates are compared with the reference members only
-        oracle_logits[name] = OracleLogits(reference.logits, control.logits, oracles[name].goal)
-    candidates = {"do_nothing": CandidateLogits(original_logits, "original", "control", paired)}
-    seen = {"do_nothing": observer.see(states, original_logits)}
-    costs: list[Row] = []
-    for name, teacher in teachers.items() if experiment.oracle_matching else ():
-        done = match_oracle(model, states, teacher, problem, oracle=name, seed=experiment.seed, plan=experiment.plan)
-        logits = predict(model, done.states, x, plan=experiment.plan)
-        candidates[f"matched {name}"] = CandidateLogits(logits, "control", "control", paired)
-        seen[f"matched {name}"] = observer.see(done.states, logits)
-    for number, (name, algorithm, args) in enumerate(chosen):
-        done = unlearn(algorithm, model, states, problem, args, name=name, seed=experiment.seed, plan=experiment.plan,
-                       recipe=experiment.recipe)  # fmt: skip
-        logits = predict(model, done.states, x, plan=experiment.plan)
-        shown = ", ".join(f"{key}={value}" for key, value in args.items())
-        candidates[name] = CandidateLogits(logits, "algorithm", algorithm.goal, paired, shown)
-        seen[name] = observer.see(done.states, logits)
-        costs += _cost_rows(engine, problem, name, algorithm, done, trained)
-        if progress:
-            progress("algorithms", number + 1, len(chosen))
-    card = score(
-        problem.name, layout, oracle_logits, candidates,
-        coincide=_coincide(worlds, oracles), margin=experiment.margin,
-        damage=experiment.damage, seed=experiment.seed,
-    )  # fmt: skip
-    card.rows.extend(costs)
-    if metrics or probes:
-        extra = neighbour_slices(layout, original_logits, observer.near(trained.states))
-        pairs = {name: (candidates[name], seen[name]) for name in seen}
-        scratch = observer.see(engine.untrained, fresh)
-        card.rows.extend(
-            measure(problem.name, layout, metrics, seen_oracles, pairs, fresh=scratch, extra=extra, progress=progress)
-        )
-    return card, trained
+        seen[name] = reference, control
+        if experiment.oracle_matching:  # candidates are compared with the reference members only
+            teachers[name] = both[1].states
+        oracle_logits[name] = OracleLogits(reference.logits, control.logits, oracle.goal)
+    nothing = CandidateLogits(logits, "original", "control", paired)
+    coincide = _coincide({name: worlds[f"{name} {PARTS[0]}"] for name in seen}, content.oracles)
+    return Ground(problem, layout, x, observer, originals, states, paired, oracle_logits, seen, teachers,
+                  Candidate(nothing, observer.see(states, logits), []), observer.see(engine.untrained, fresh),
+                  coincide)  # fmt: skip
 
 
 def _coincide(worlds: Mapping[str, World], oracles: Mapping[str, Oracle]) -> bool:
@@ -375,20 +424,6 @@ def _coincide(worlds: Mapping[str, World], oracles: Mapping[str, Oracle]) -> boo
     goals = {oracles[name].goal: world for name, world in worlds.items()}
     pair = [world_digest(goals[goal]) for goal in ("untraining", "unlearning") if goal in goals]
     return len(pair) == 2 and pair[0] == pair[1]
-
-
-def _cost_rows(
-    engine: _Engine, problem: Problem, name: str, algorithm: Algorithm, done: Unlearned, originals: Population
-) -> list[Row]:
-    """Cost of one algorithm per member; the retrain it is a share of is the originals' own training."""
-    recipe, examples = engine.experiment.recipe, float(done.examples.mean())
-    retrain = recipe.total_steps(len(problem.train.x)) * recipe.batch_size
-    values = {"cost/seconds": done.seconds, "cost/share": done.seconds / originals.seconds, "cost/examples": examples,
-              "cost/flops": examples * example_flops(engine.model, problem.inputs),
-              "cost/flop_share": examples / retrain}  # fmt: skip
-    return [
-        Row(problem.name, name, "algorithm", algorithm.goal, metric, "", "", value) for metric, value in values.items()
-    ]
 
 
 @contextlib.contextmanager

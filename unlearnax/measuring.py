@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from unlearnax.probes import PROBES, Probe, probe_arrays
 from unlearnax.recipes import Args
 from unlearnax.results import MetricRow, Row
 from unlearnax.scoring import CandidateLogits
-from unlearnax.suite import Posed, make_view, measure_suite, member_rows, take
+from unlearnax.suite import Floors, Posed, make_view, measure_suite, member_rows, take
 from unlearnax.types import Array, Metric, Model, Problem, TrainState, View
 
 # The share of the other test examples that counts as near the concept, and the originals whose features tell which.
@@ -128,6 +128,8 @@ def measure(
     fresh: Seen | None = None,
     extra: Mapping[str, np.ndarray] | None = None,
     progress: Progress | None = None,
+    floors: Floors | None = None,
+    only: Collection[str] | None = None,
 ) -> list[Row]:
     """Rows of the metric suite and of the probes.
 
@@ -135,6 +137,7 @@ def measure(
         oracles: name -> reference and held-out members, of which the latter also pose as a candidate.
         candidates: name -> what was scored, and what was seen of it.
         fresh: of untrained members.  extra: more slices, see `neighbour_slices`.
+        floors, only: see `suite.measure_suite`.
     """
 
     def view(seen: Seen) -> View:
@@ -148,7 +151,7 @@ def measure(
     posed = {name: Posed(view(seen), given.kind, given.goal) for name, (given, seen) in candidates.items()}
     views = {name: (view(reference), view(control)) for name, (reference, control) in oracles.items()}
     posed |= {f"held-out {name}": Posed(control, "control") for name, (_, control) in views.items()}
-    rows = measure_suite(problem, metrics, views, posed, progress=progress)
+    rows = measure_suite(problem, metrics, views, posed, progress=progress, floors=floors, only=only)
     seen = {name: found for name, (_, found) in candidates.items()}
     kinds = {name: (given.kind, given.goal) for name, (given, _) in candidates.items()}
     for name, (reference, control) in oracles.items():
@@ -156,7 +159,8 @@ def measure(
         kinds |= {f"held-out {name}": ("control", ""), f"oracle {name}": ("oracle", "")}
     if fresh:
         seen, kinds = seen | {"untrained": fresh}, kinds | {"untrained": ("oracle", "")}
-    return rows + _probe_rows(problem, seen, kinds, list(oracles))
+    probed = _probe_rows(problem, seen, kinds, list(oracles))
+    return rows + [row for row in probed if only is None or row.candidate in only]
 
 
 def _probe_rows(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import jax
 import numpy as np
@@ -172,6 +172,8 @@ def score(
     margin: float = 0.1,
     damage: float = 0.2,
     seed: int = 0,
+    only: Collection[str] | None = None,
+    among: int | None = None,
 ) -> Scorecard:
     """Scores candidates against oracles on every slice, in both forms.
 
@@ -184,6 +186,8 @@ def score(
         margin: share of the root scale below which every interval must end to "reach" an oracle, in (0, 1).
         damage: share of the damage scale beyond which a slice that should stay counts as damaged, in (0, 1).
         seed: of the permutations.
+        only: candidates to give rows and verdicts of (default all); the others still make the scale and the pairs.
+        among: how many candidates the p-values will be adjusted over, where others are scored elsewhere (`with_holm`).
 
     Raises:
         ValueError: shapes that disagree, labels or rows out of range, fewer than 3 members, non-finite oracles.
@@ -197,7 +201,7 @@ def score(
     candidates = candidates | controls
     references = {name: _population(f"oracle {name}", o.reference, layout) for name, o in oracles.items()}
     goals = {name: oracle.goal for name, oracle in oracles.items()}
-    tests = len(candidates) * len(oracles) * len(layout.slices) * len(FORMS)
+    tests = (among or len(candidates)) * len(oracles) * len(layout.slices) * len(FORMS)
     permutations = max(MIN_PERMUTATIONS, PERMUTATIONS_PER_TEST * tests)
     key_null, key_floor = jax.random.split(jax.random.key(seed))
     floors = _Floors(key_floor, references, oracles, layout)
@@ -212,6 +216,8 @@ def score(
     squared: dict[str, Squared] = {}
     reaches_untraining = False
     for name, candidate in candidates.items():
+        if only is not None and name not in only and candidate.kind != "original":
+            continue
         logits = np.asarray(candidate.logits)
         alive = np.asarray(np.isfinite(logits).all((1, 2)))
         if alive.sum() < 3:
@@ -250,8 +256,11 @@ def score(
                                    candidate.hyperparameters))  # fmt: skip
     for name, oracle in oracles.items():
         rows.extend(_accuracy_rows(problem, f"oracle {name}", CandidateLogits(oracle.reference, "oracle"), layout))
-    rows = _with_holm(rows) + list(_distance_rows(problem, candidates, squared))
+    rows = with_holm(rows) + list(_distance_rows(problem, candidates, squared))
     rows += _paired_rows(problem, candidates, squared)
+    if only is not None:
+        rows = [row for row in rows if row.candidate in only]
+        verdicts = [verdict for verdict in verdicts if verdict.candidate in only]
     return Scorecard(scale.label, reaches_untraining, rows, verdicts)
 
 
@@ -398,7 +407,8 @@ def holm(p: Array) -> np.ndarray:
     return adjusted
 
 
-def _with_holm(rows: list[Row]) -> list[Row]:
+def with_holm(rows: list[Row]) -> list[Row]:
+    """Rows with the p-values among them adjusted together."""
     tested = [i for i, row in enumerate(rows) if row.p is not None]
     adjusted = holm(np.array([rows[i].p for i in tested]))
     new = dict(zip(tested, adjusted, strict=True))

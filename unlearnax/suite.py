@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -193,6 +193,10 @@ def _worst(metric: Metric, null: Array) -> float:
     return float(np.percentile(null, 5 if metric.better == "higher" else 95))
 
 
+Floors = dict[tuple[str, str, str], dict[int, dict[str, float]]]
+"""(metric, slice, oracle) -> members -> suffix -> floor."""
+
+
 def measure_suite(
     problem: str,
     metrics: Mapping[str, Metric],
@@ -200,6 +204,8 @@ def measure_suite(
     candidates: Mapping[str, Posed],
     *,
     progress: Callable[[str, int, int], None] | None = None,
+    floors: Floors | None = None,
+    only: Collection[str] | None = None,
 ) -> list[Row]:
     """Measures candidates, and the oracles' own values of "member" metrics.
 
@@ -207,6 +213,8 @@ def measure_suite(
         metrics: from `select`.
         oracles: name -> views of its reference and held-out members.
         candidates: name -> population; the held-out members of every oracle are added as controls by the caller.
+        floors: those of an earlier call with the same oracles, used and added to: they cost more than a candidate does.
+        only: candidates to give rows of (default all); the others still make the floors of gaps.
 
     Returns:
         Rows, see `results.Row`.  Where a metric cannot be had (too few members, examples missing) the row's value is NaN
@@ -220,7 +228,7 @@ def measure_suite(
     ]
     rows: list[Row] = []
     for done, task in enumerate(tasks):  # threads were no faster: the arrays are small
-        rows += _measure(problem, *task, oracles, candidates)
+        rows += _measure(problem, *task, oracles, candidates, {} if floors is None else floors, only)
         if progress:
             progress("metrics", done + 1, len(tasks))
     return rows
@@ -239,14 +247,19 @@ def _measure(
     part: str,
     oracles: Mapping[str, tuple[View, View]],
     candidates: Mapping[str, Posed],
+    known_floors: Floors,
+    only: Collection[str] | None,
 ) -> Iterator[Row]:
     if metric.unit == "member":
-        yield from _by_member(problem, name, metric, part, oracles, candidates)
+        found = _by_member(problem, name, metric, part, oracles, candidates)
+        yield from (row for row in found if only is None or row.candidate in only)
         return
     compare = _pairs if metric.unit == "pair" else _populations
     for oracle, (reference, control) in oracles.items():
-        floors: dict[int, dict[str, float]] = {}
+        floors = known_floors.setdefault((name, part, oracle), {})
         for candidate, posed in candidates.items():
+            if only is not None and candidate not in only:
+                continue
             row = Row(problem, candidate, posed.kind, posed.goal, name, oracle, part, math.nan)
             members = members_of(posed.view)
             if note := _too_few(metric, members, members_of(reference)):

@@ -1,0 +1,134 @@
+"""The ground on which candidates of one problem meet: its originals and oracles; candidates made and scored on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from unlearnax.costs import example_flops
+from unlearnax.evaluation import Layout
+from unlearnax.matching import match_oracle
+from unlearnax.measuring import Observer, Seen, measure, neighbour_slices
+from unlearnax.populations import Population, predict
+from unlearnax.results import Row
+from unlearnax.scoring import CandidateLogits, OracleLogits, Scorecard, score
+from unlearnax.suite import Floors
+from unlearnax.types import Algorithm, Problem, TrainState
+from unlearnax.unlearning import Unlearned, unlearn
+
+if TYPE_CHECKING:  # which lays the ground, and so imports this file
+    from unlearnax.experiment import Engine
+
+NOTHING = "do_nothing"  # the originals as a candidate
+
+
+class Candidate(NamedTuple):
+    """A population to be scored: its logits, what metrics and probes took of it, and rows of what it cost."""
+
+    given: CandidateLogits
+    seen: Seen
+    costs: list[Row]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ground:
+    """What all candidates of one problem start from and are compared with.
+
+    originals: as trained; states: what algorithms are applied to, the first original M times under the estimand "runs".
+    logits, seen: of every oracle's reference and held-out members.  nothing: the originals as a candidate.
+    teachers: held-out members of the oracles that are matched.  scratch: of untrained members.
+    coincide: the untraining and the unlearning oracle describe one world.
+    floors: of the metrics, kept from one call of `score_candidates` for the next.
+    """
+
+    problem: Problem
+    layout: Layout
+    x: np.ndarray
+    observer: Observer
+    originals: Population
+    states: TrainState
+    paired: bool
+    logits: dict[str, OracleLogits]
+    seen: dict[str, tuple[Seen, Seen]]
+    teachers: dict[str, TrainState]
+    nothing: Candidate
+    scratch: Seen
+    coincide: bool
+    floors: Floors = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def neighbours(self) -> dict[str, np.ndarray]:
+        return neighbour_slices(self.layout, self.nothing.given.logits, self.observer.near(self.originals.states))
+
+
+def match_oracles(engine: Engine, ground: Ground) -> dict[str, Candidate]:
+    """The controls that are taught each oracle's outputs, where the experiment asks for them."""
+    e, found = engine.experiment, {}
+    for name, teacher in ground.teachers.items():
+        done = match_oracle(engine.model, ground.states, teacher, ground.problem, oracle=name, seed=e.seed, plan=e.plan)
+        logits = predict(engine.model, done.states, ground.x, plan=e.plan)
+        given = CandidateLogits(logits, "control", "control", ground.paired)
+        found[f"matched {name}"] = Candidate(given, ground.observer.see(done.states, logits), [])
+    return found
+
+
+def apply_algorithm(
+    engine: Engine, ground: Ground, name: str, algorithm: Algorithm, args: Mapping[str, Any]
+) -> Candidate:
+    """Applies one setting of an algorithm to a problem's originals."""
+    e = engine.experiment
+    done = unlearn(algorithm, engine.model, ground.states, ground.problem, args, name=name, seed=e.seed, plan=e.plan,
+                   recipe=e.recipe)  # fmt: skip
+    logits = predict(engine.model, done.states, ground.x, plan=e.plan)
+    shown = ", ".join(f"{key}={value}" for key, value in args.items())
+    given = CandidateLogits(logits, "algorithm", algorithm.goal, ground.paired, shown)
+    costs = _cost_rows(engine, ground.problem, name, algorithm, done, ground.originals)
+    return Candidate(given, ground.observer.see(done.states, logits), costs)
+
+
+def score_candidates(
+    engine: Engine,
+    ground: Ground,
+    candidates: Mapping[str, Candidate],
+    *,
+    only: Collection[str] | None = None,
+    among: int | None = None,
+) -> Scorecard:
+    """Scores candidates, beside doing nothing and the oracles' held-out members.
+
+    Args:
+        only, among: see `scoring.score`; the metrics too are measured for the named candidates only.
+    """
+    experiment, observer = engine.experiment, ground.observer
+    everybody = {NOTHING: ground.nothing} | dict(candidates)
+    card = score(
+        ground.problem.name, ground.layout, ground.logits, {name: each.given for name, each in everybody.items()},
+        coincide=ground.coincide, margin=experiment.margin, damage=experiment.damage, seed=experiment.seed,
+        only=only, among=among,
+    )  # fmt: skip
+    card.rows.extend(row for each in candidates.values() for row in each.costs)
+    if observer.metrics or observer.probes:
+        pairs = {name: (each.given, each.seen) for name, each in everybody.items()}
+        card.rows.extend(
+            measure(ground.problem.name, ground.layout, observer.metrics, ground.seen, pairs, fresh=ground.scratch,
+                    extra=ground.neighbours, progress=engine.progress, floors=ground.floors, only=only)
+        )  # fmt: skip
+    return card
+
+
+def _cost_rows(
+    engine: Engine, problem: Problem, name: str, algorithm: Algorithm, done: Unlearned, originals: Population
+) -> list[Row]:
+    """Cost of one algorithm per member; the retrain it is a share of is the originals' own training."""
+    recipe, examples = engine.experiment.recipe, float(done.examples.mean())
+    retrain = recipe.total_steps(len(problem.train.x)) * recipe.batch_size
+    values = {"cost/seconds": done.seconds, "cost/share": done.seconds / originals.seconds, "cost/examples": examples,
+              "cost/flops": examples * example_flops(engine.model, problem.inputs),
+              "cost/flop_share": examples / retrain}  # fmt: skip
+    return [
+        Row(problem.name, name, "algorithm", algorithm.goal, metric, "", "", value) for metric, value in values.items()
+    ]
