@@ -19,3 +19,18 @@ devices.set_up(2)
 def own_cache(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's cache folder."""
     monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{os.getpid()}"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_end_with_their_file():
+    """Compiled programs hold memory mappings, of which a process may have 65,530: a worker would crash late in the suite."""
+    yield
+    import gc
+
+    import jax
+
+    from unlearnax import members
+
+    members._compiled.clear()
+    jax.clear_caches()
+    gc.collect()

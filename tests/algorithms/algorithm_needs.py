@@ -228,5 +228,33 @@ NEEDS = {
         rule="example_tied_dropout",
         rule_args={"p_gen": 0.5, "p_mem": 0.5},
     ),
+    "amnesiac": Needs(
+        {"epochs": 0},
+        examples=lambda s, r: EPOCHS * steps(36) * BATCH,  # the training that is replayed, whatever is forgotten
+        bad={"epochs": (-1, 1.5)},
+        rule="amnesiac",
+    ),
+    "sisa": Needs(rule="sisa", rule_args={"shards": 2, "slices": 2}),
+    "descent_to_delete": Needs(
+        examples=lambda s, r: 3 * r,
+        normed=False,
+        rule="descent_to_delete",
+        rule_args={"lipschitz": 3.0, "smoothness": 5.0, "strong_convexity": 0.1, "unlearning_steps": 3},
+    ),
+    "langevin": Needs(
+        {"steps": 3},
+        examples=lambda s, r: 3 * r,
+        bad={"steps": (0, 1.5)},
+        normed=False,
+        rule="langevin",
+        rule_args={"step_size": 0.1, "noise": 0.1},
+    ),
+    "certified_removal": Needs(
+        {"iterations": 20},
+        bad={"iterations": (0, 1.5), "tolerance": (-0.1, 1.0)},
+        normed=False,
+        rule="objective_perturbation",
+        rule_args={"strong_convexity": 0.1},
+    ),
     "dp_sgd": Needs(changes=False, examples=lambda s, r: 0, normed=False, rule="dp_sgd"),
 }

@@ -4,7 +4,9 @@ Each family's file ends in its entries of the one dict, `ALGORITHMS`.
 """
 
 from unlearnax.algorithms import adaptive as _adaptive
+from unlearnax.algorithms import amnesiac as _amnesiac
 from unlearnax.algorithms import ascent as _ascent
+from unlearnax.algorithms import certified as _certified
 from unlearnax.algorithms import dampening as _dampening
 from unlearnax.algorithms import difference as _difference
 from unlearnax.algorithms import distill as _distill
@@ -22,11 +24,14 @@ from unlearnax.algorithms import preference as _preference
 from unlearnax.algorithms import redirect as _redirect
 from unlearnax.algorithms import relabel as _relabel
 from unlearnax.algorithms import representation as _representation
+from unlearnax.algorithms import sharded as _sharded
 from unlearnax.algorithms import suppress as _suppress
 from unlearnax.algorithms import task_vector as _task_vector
 from unlearnax.algorithms import tied_dropout as _tied_dropout
 from unlearnax.algorithms.adaptive import assd, potion
+from unlearnax.algorithms.amnesiac import amnesiac
 from unlearnax.algorithms.ascent import gradient_ascent, neg_grad_plus, npo
+from unlearnax.algorithms.certified import certified_removal, descent_to_delete, langevin
 from unlearnax.algorithms.dampening import lfssd, ssd
 from unlearnax.algorithms.difference import ascent_descent, ascent_kl, grad_diff
 from unlearnax.algorithms.distill import bad_teacher, scrub
@@ -44,6 +49,7 @@ from unlearnax.algorithms.preference import dpo, sim_npo, undial
 from unlearnax.algorithms.redirect import rem
 from unlearnax.algorithms.relabel import random_label, salun
 from unlearnax.algorithms.representation import duck, rmu
+from unlearnax.algorithms.sharded import sisa
 from unlearnax.algorithms.suppress import scrub_rewind, undo
 from unlearnax.algorithms.task_vector import task_vector
 from unlearnax.algorithms.tied_dropout import etd
@@ -71,19 +77,25 @@ ALGORITHMS: dict[str, Algorithm] = (
     | _neurips2023_pruning.ALGORITHMS
     | _neurips2023_kernels.ALGORITHMS
     | _identity.ALGORITHMS
+    | _amnesiac.ALGORITHMS
+    | _sharded.ALGORITHMS
+    | _certified.ALGORITHMS
     | _tied_dropout.ALGORITHMS
 )
 
 __all__ = [
     "ALGORITHMS",
+    "amnesiac",
     "ascent_descent",
     "ascent_kl",
     "assd",
     "bad_teacher",
     "boundary_shrink",
+    "certified_removal",
     "cf_k",
     "class_weighted_noise",
     "decoupled_reset",
+    "descent_to_delete",
     "do_nothing",
     "dp_sgd",
     "dpo",
@@ -98,6 +110,7 @@ __all__ = [
     "gradient_ascent",
     "influence",
     "l1_sparse",
+    "langevin",
     "lfssd",
     "lipschitz",
     "magnitude_gradient",
@@ -115,6 +128,7 @@ __all__ = [
     "scrub",
     "scrub_rewind",
     "sim_npo",
+    "sisa",
     "ssd",
     "task_vector",
     "transpose_kernels",

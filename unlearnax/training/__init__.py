@@ -12,18 +12,27 @@ import jax.numpy as jnp
 
 from unlearnax import plugins
 from unlearnax.recipes import Recipe
+from unlearnax.training.full_batch import descent_to_delete, langevin
+from unlearnax.training.logged import amnesiac
+from unlearnax.training.perturbed import objective_perturbation
 from unlearnax.training.plain import plain
 from unlearnax.training.private import dp_sgd
+from unlearnax.training.sharded import ensemble, sisa
 from unlearnax.training.tied_dropout import example_tied_dropout
 from unlearnax.types import Info, Key, Model, Rule, Subset, TrainFn, Training, TrainState, World
 
 RULES: dict[str, Rule] = {
     "plain": Rule(plain, "empirical risk minimisation by the recipe's optimiser", augments=True),
+    "amnesiac": Rule(amnesiac, "Graves et al., AAAI 2021, arXiv 2010.10981", augments=True),
+    "sisa": Rule(sisa, "Bourtoule et al., S&P 2021, arXiv 1912.03817", model=ensemble, augments=True),
+    "descent_to_delete": Rule(descent_to_delete, "Neel et al., ALT 2021, arXiv 2007.02923"),
+    "langevin": Rule(langevin, "Chien et al., NeurIPS 2024, arXiv 2401.10371"),
+    "objective_perturbation": Rule(objective_perturbation, "Guo et al., ICML 2020, arXiv 1911.03030"),
     "dp_sgd": Rule(dp_sgd, "Abadi et al., CCS 2016, arXiv 1607.00133"),
     "example_tied_dropout": Rule(example_tied_dropout, "Maini et al., ICML 2023, arXiv 2307.09542", augments=True),
 }
 
-__all__ = ["RULES", "dp_sgd", "example_tied_dropout", "make_train", "make_training", "plain", "under_rule"]
+__all__ = ["RULES", "make_train", "make_training", "under_rule"]
 
 
 def under_rule(recipe: Recipe, model: Model) -> Model:

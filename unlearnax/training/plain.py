@@ -46,6 +46,20 @@ def keep_state(key: Key, state: TrainState, rows: Subset) -> TrainState:
     return state._replace(opt_state=())
 
 
+def batch_step(recipe: Recipe, gradients: Gradients) -> Callable[..., tuple[TrainState, jax.Array]]:
+    """``(state, key, x, y, taken, rows, progress) -> (state, loss)``: one step at `progress` t/T of the schedule."""
+    optimizer = recipe.gradient_transform()
+
+    def step(state, key, x, y, taken, rows, progress):
+        (loss, model_state), grads = gradients(state, key, x, y, taken, rows)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        rate = recipe.learning_rate_at(progress)
+        params = optax.apply_updates(state.params, jax.tree.map(lambda u: rate * u, updates))
+        return TrainState(params, model_state, opt_state, state.step + 1, state.log), loss
+
+    return step
+
+
 def by_batches(
     recipe: Recipe, model: Model, gradients: Gradients, log: Callable[[Key], PyTree] = lambda key: ()
 ) -> Training:
@@ -53,7 +67,7 @@ def by_batches(
 
     log: ``key -> tree``, what `TrainState.log` holds from the start.
     """
-    optimizer = recipe.gradient_transform()
+    optimizer, one_step = recipe.gradient_transform(), batch_step(recipe, gradients)
 
     def init(key: Key) -> TrainState:
         params, model_state = model.init(jax.random.fold_in(key, 0))
@@ -67,11 +81,8 @@ def by_batches(
 
         def step(carry, key, number, taken):
             state, loss_sum = carry
-            (loss, model_state), grads = gradients(state, key, x, y, taken, rows)
-            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-            rate = recipe.learning_rate_at(number / total)
-            params = optax.apply_updates(state.params, jax.tree.map(lambda u: rate * u, updates))
-            return TrainState(params, model_state, opt_state, state.step + 1, state.log), loss_sum + loss
+            state, loss = one_step(state, key, x, y, taken, rows, number / total)
+            return state, loss_sum + loss
 
         before = state.step
         state, loss_sum = batching.run_passes(
