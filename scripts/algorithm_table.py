@@ -45,6 +45,16 @@ oracle at (1, 0)). At rate 1 the two goals are one.
 | --- | {lines} | --- |
 """
 
+GRID = """
+## What a grid costs
+
+Settings of float hyperparameters run in one program, which is compiled once. {system} (`{file}`, from
+`python scripts/bench.py`), warm, after compilation:
+
+| case | seconds a setting |
+| --- | --- |
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Args:
@@ -64,7 +74,17 @@ def main(args: Args) -> None:
         text += f"| `{name}` | {a.goal} | {a.words or '–'} | {reads} | {needs} | {a.citation} |\n"
     for folder in args.folders:
         text += _measured(folder)
+    for path in sorted((ROOT / "benchmarks").glob("*.json")):
+        text += _grid(path)
     args.out.write_text(text)
+
+
+def _grid(path: Path) -> str:
+    found = json.loads(path.read_text())
+    about = found["environment"]
+    device = f"{about['device']}, jax {about['versions']['jax']}"
+    rows = "".join(f"| {row['case']} | {row['seconds a setting']:.3f} |\n" for row in found["grid"])
+    return GRID.format(system=device, file=path.relative_to(ROOT)) + rows
 
 
 def _measured(folder: Path) -> str:
