@@ -43,7 +43,10 @@ def ensemble(model: Model, *, shards: int = 4, slices: int = 1) -> Model:
 
 
 class Shard(NamedTuple):
-    """One shard on its way: checkpoints `[slices − 1, ...]` of its params and batch statistics, one for each stage past."""
+    """One shard on its way: checkpoints `[slices − 1, ...]` of its params and batch statistics, one for each stage past.
+
+    With one slice there is nothing to keep: checkpoints are ().
+    """
 
     params: PyTree
     model_state: PyTree
@@ -83,7 +86,13 @@ def sharded(recipe: Recipe, model: Model, *, shards: int, slices: int) -> Sharde
 
     def fresh(key: Key) -> Shard:
         params, model_state = inner.init(key)
-        kept = jax.tree.map(lambda a: jnp.zeros((slices - 1, *a.shape), a.dtype), (params, model_state))
+
+        def room(leaf: jax.Array) -> jax.Array:
+            return jnp.zeros((slices - 1, *leaf.shape), leaf.dtype)
+
+        kept = (
+            jax.tree.map(room, (params, model_state)) if slices > 1 else ()
+        )  # no array of no elements: none can be saved
         return Shard(params, model_state, optimizer.init(params), kept)
 
     def begin_stage(stage: jax.Array, shard: Shard) -> Shard:
