@@ -18,6 +18,7 @@ from unlearnax.algorithms import influence as _influence
 from unlearnax.algorithms import last_layers as _last_layers
 from unlearnax.algorithms import lipschitz as _lipschitz
 from unlearnax.algorithms import neurips2023_kernels as _neurips2023_kernels
+from unlearnax.algorithms import neurips2023_noise as _neurips2023_noise
 from unlearnax.algorithms import neurips2023_outputs as _neurips2023_outputs
 from unlearnax.algorithms import neurips2023_pruning as _neurips2023_pruning
 from unlearnax.algorithms import preference as _preference
@@ -42,7 +43,8 @@ from unlearnax.algorithms.impair import boundary_shrink, unsir
 from unlearnax.algorithms.influence import influence, newton
 from unlearnax.algorithms.last_layers import cf_k, eu_k
 from unlearnax.algorithms.lipschitz import lipschitz
-from unlearnax.algorithms.neurips2023_kernels import class_weighted_noise, random_noise_injection, transpose_kernels
+from unlearnax.algorithms.neurips2023_kernels import class_weighted_noise, transpose_kernels
+from unlearnax.algorithms.neurips2023_noise import random_noise_injection
 from unlearnax.algorithms.neurips2023_outputs import decoupled_reset, fanchuan
 from unlearnax.algorithms.neurips2023_pruning import magnitude_gradient, prune_match
 from unlearnax.algorithms.preference import dpo, sim_npo, undial
@@ -76,6 +78,7 @@ ALGORITHMS: dict[str, Algorithm] = (
     | _neurips2023_outputs.ALGORITHMS
     | _neurips2023_pruning.ALGORITHMS
     | _neurips2023_kernels.ALGORITHMS
+    | _neurips2023_noise.ALGORITHMS
     | _identity.ALGORITHMS
     | _amnesiac.ALGORITHMS
     | _sharded.ALGORITHMS
