@@ -8,6 +8,9 @@ from scipy import stats
 from unlearnax import certificates, models
 from unlearnax.algorithms import ALGORITHMS
 from unlearnax.batching import subset
+from unlearnax.certificates import removal_residual, softmax_design, softmax_weights
+from unlearnax.data import load
+from unlearnax.populations import fit
 from unlearnax.recipes import Recipe
 from unlearnax.training import make_train, under_rule
 from unlearnax.types import InputSpec, Request, World
@@ -153,6 +156,23 @@ def test_certified_removal_leaves_no_more_gradient_than_its_bound(classes, forgo
     # And it is near to the exact answer, in proportion to what the removal moved.
     exact = minimum(*rest, classes, tilt)
     assert np.linalg.norm(after - exact) < 0.2 * np.linalg.norm(before - exact)
+
+
+@pytest.mark.parametrize("batch_size", [64, 512])
+def test_objective_perturbation_reaches_its_minimum_on_digits(batch_size):
+    """As many rows and as large a batch as users have: the gradient of the tilted objective vanishes."""
+    splits, m = load("digits"), 0.1
+    args = (("strong_convexity", m), ("noise", 10.0), ("solver_iterations", 50))
+    recipe = Recipe(
+        model_args=(("widths", ()),), rule="objective_perturbation", rule_args=args, epochs=8, batch_size=batch_size
+    )
+    model = models.build(recipe, splits.inputs, 10)
+    found = fit(model, recipe, World(splits.train.x, splits.train.y, np.arange(1400)), 2).states
+    design = softmax_design(splits.train.x, splits.inputs)
+    for i in range(2):
+        weights, tilt = (softmax_weights(jax.tree.map(lambda a: a[i], each)) for each in (found.params, found.log))  # noqa: B023
+        left = removal_residual(design, splits.train.y, weights, tilt, strong_convexity=m)
+        assert np.linalg.norm(left) < 1e-3 * np.linalg.norm(tilt)
 
 
 def test_noiseless_langevin_meets_the_minimum_over_r_and_its_noise_is_stationary():

@@ -14,6 +14,7 @@ import optax
 
 from unlearnax import batching, checks
 from unlearnax.algorithms import _common
+from unlearnax.solvers import conjugate_gradients
 from unlearnax.types import Array, Model, Request, Subset, TrainState
 
 Sum = TypeVar("Sum")
@@ -61,40 +62,6 @@ def check_solver(*, damping: Any, iterations: int, tolerance: Any, batch_size: i
     checks.at_least_one("iterations", iterations)
     checks.in_range("tolerance", tolerance, 0, 1, open_high=True)
     checks.at_least_one("batch_size", batch_size)
-
-
-def conjugate_gradients(
-    product: Callable[[jax.Array], jax.Array], b: jax.Array, *, iterations: int, tolerance: Any
-) -> tuple[jax.Array, jax.Array]:
-    """Solves A x = b, ``product(v) = A v``: x `[P]` and the number of products.
-
-    Stops where ‖b − A x‖ ≤ tolerance · ‖b‖, after `iterations` products, or at a direction of curvature ≤ 0, with what it
-    has by then (with b itself if that is the first direction).  Numbers that are not finite never count as an end, so
-    that they reach x.
-
-    Source: Nocedal and Wright, "Numerical optimization", 2006, Algorithm 7.1 (its inner loop).
-    """
-    b_squared = jnp.square(b).sum()
-
-    def unfinished(carry):
-        count, *_, done = carry
-        return (count < iterations) & ~done
-
-    def iterate(carry):
-        count, x, r, p, r_squared, _ = carry
-        a_p = product(p)
-        curvature = (p * a_p).sum()
-        concave = curvature <= 0
-        step = r_squared / jnp.where(concave, 1.0, curvature)
-        x = jnp.where(concave, jnp.where(count == 0, b, x), x + step * p)
-        r = r - step * a_p
-        after = jnp.square(r).sum()
-        done = concave | (after <= tolerance**2 * b_squared)
-        return count + 1, x, r, r + after / r_squared * p, after, done
-
-    start = (jnp.zeros((), jnp.int32), jnp.zeros_like(b), b, b, b_squared, b_squared == 0)
-    count, x, *_ = jax.lax.while_loop(unfinished, iterate, start)
-    return x, count
 
 
 def newton_direction(

@@ -17,6 +17,7 @@ from unlearnax import checks
 from unlearnax.algorithms import _common, _curvature
 from unlearnax.certificates import descent_noise
 from unlearnax.recipes import Recipe
+from unlearnax.solvers import conjugate_gradients
 from unlearnax.training.full_batch import add_noise, descent_step, langevin_step, mean_loss
 from unlearnax.training.full_batch import descent_to_delete as descent_rule
 from unlearnax.training.full_batch import langevin as langevin_rule
@@ -120,7 +121,7 @@ def removal_step(
 
     removed = _curvature.total(jnp.zeros_like(flat), forget, lambda *chunk: jax.grad(loss)(flat, *chunk), batch_size)
     delta = (removed + strong_convexity * forget.length * flat) / retain.length
-    return _curvature.conjugate_gradients(product, delta, iterations=iterations, tolerance=tolerance)
+    return conjugate_gradients(product, delta, iterations=iterations, tolerance=tolerance)
 
 
 def certified_removal(

@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from unlearnax import batching, checks
 from unlearnax.algorithms import _common, _curvature
+from unlearnax.solvers import conjugate_gradients
 from unlearnax.types import Algorithm, Info, Model, UnlearnFn
 
 
@@ -70,7 +71,7 @@ def influence(
             return total(rows, chunk_product) + damping * v
 
         v = total(request.forget, lambda rows, weights: slope(flat, rows, weights))
-        step, products = _curvature.conjugate_gradients(product, v, iterations=iterations, tolerance=tolerance)
+        step, products = conjugate_gradients(product, v, iterations=iterations, tolerance=tolerance)
         examples = request.forget.length + products.astype(jnp.float32) * rows.length
         return state._replace(params=unravel(flat + scale * step)), Info(jnp.zeros(()), examples)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.sparse.linalg import cg
+from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 from optax.tree import norm as norm_of
 from optax.tree import vdot
 
 from unlearnax import checks
 from unlearnax.recipes import Recipe
+from unlearnax.solvers import conjugate_gradients
 from unlearnax.training.full_batch import add_up, by_steps, gaussian_like, mean_loss
 from unlearnax.types import Array, Model, Subset, Training, TrainState
 
@@ -68,11 +69,14 @@ def objective_perturbation(
             gradient = jax.tree.map(lambda g, p, b: g + strong_convexity * p + b, gradient, params, tilt)
             return value, gradient, norm_of(gradient), loss
 
-        def product(v):
-            return jax.tree.map(lambda a, b: a + strong_convexity * b, matrix(v), v)
-
         value, gradient, norm, loss = objective(state.params)
-        step, _ = cg(product, gradient, tol=solver_tolerance, maxiter=solver_iterations)
+        flat, unravel = ravel_pytree(gradient)
+
+        def product(v):
+            return ravel_pytree(matrix(unravel(v)))[0] + strong_convexity * v
+
+        found, _ = conjugate_gradients(product, flat, iterations=solver_iterations, tolerance=solver_tolerance)
+        step = unravel(found)
         slant = vdot(step, gradient)
 
         def shorter(carry):
