@@ -39,7 +39,8 @@ One class as the concept, {members} members, {recipe}. Algorithms with plain tra
 untraining and towards the unlearning oracle, by random search with as many trials each on other seeds at rate 0.5
 ({search}); those with a rule of their own have fixed settings and originals of their own. In brackets: distances to the
 untraining and to the unlearning oracle (output form, whole concept; the untraining oracle sits at (0, 1), the unlearning
-oracle at (1, 0)). At rate 1 the two goals are one.
+oracle at (1, 0)). At rate 1 the two goals are one. Controls: doing nothing, members of each oracle that were held out, and
+originals taught each oracle's outputs on the training data ("matched").
 
 | algorithm @ tuned towards | {rates} | % of a retrain's FLOPs |
 | --- | {lines} | --- |
@@ -68,7 +69,9 @@ def main(args: Args) -> None:
     """Reads rows, writes the page."""
     from unlearnax.algorithms import ALGORITHMS
 
-    text = INTRO.format(commands=(__doc__ or "").partition("\n\n")[2].strip())
+    runs = [f"unlearnax run experiments/algorithms.py --size {each.name} --out {each}" for each in args.folders]
+    table = f"python scripts/algorithm_table.py {' '.join(map(str, args.folders))}"
+    text = INTRO.format(commands="\n".join((*runs, table)))
     for name, a in ALGORITHMS.items():
         reads, needs = (", ".join(sorted(each)) or "–" for each in (a.access, a.needs))
         text += f"| `{name}` | {a.goal} | {a.words or '–'} | {reads} | {needs} | {a.citation} |\n"
@@ -105,6 +108,8 @@ def _measured(folder: Path) -> str:
     for run in (plain, *(run for run in runs if run is not plain)):
         rule = json.loads(run.provenance["recipe"])["rule"]
         for name in run.candidates():
+            if run is not plain and name.startswith("matched "):
+                continue
             cells = [_cell(run, problem.problem, name) for problem in run.problems]
             cost = run.row(run.problems[0].problem, name, "cost/flop_share")
             shown = name if run is plain else f"{name} (rule {rule})"
