@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unlearnax.store import Store
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -61,6 +63,20 @@ def test_verify_oracles(tmp_path):
     assert "NO" in command("oracles", "verify", f"{leaky}:leaky", cache=tmp_path, expect=1)
 
 
+def test_the_store_from_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "cache"))
+    about = {"population": "a" * 32, "members": 2, "role": "retrain reference", "seed": 0}
+    Store().save("b" * 32, "logits", np.zeros((2, 5, 3), np.float32), about)
+    cache, pack = tmp_path / "cache", str(tmp_path / "x.pack")
+    assert "aaaaaaaaaaaa" in command("oracles", "list", cache=cache)
+    assert "1 of 1 entries are sound" in command("oracles", "verify", "--store", cache=cache)
+    assert "1 entries" in command("oracles", "export", pack, "aaaa", cache=cache)
+    assert "1 of 1 entries are new" in command("oracles", "import", pack, cache=tmp_path / "other")
+    assert "--yes removes" in command("oracles", "gc", "--days", "0", cache=cache)
+    assert "Removed 1 entries" in command("oracles", "gc", "--days", "0", "--yes", cache=cache)
+    assert "0 entries" in command("oracles", "list", cache=cache)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -75,6 +91,9 @@ def test_verify_oracles(tmp_path):
         (["run", "no[red]where/[/b].py"], "no[red]where/[/b].py"),
         (["report", "nowhere"], "holds no results"),
         (["oracles", "verify", "retrian"], "Did you mean 'retrain'"),
+        (["oracles", "verify", "retrain", "--store"], "with --store"),
+        (["oracles", "import", "README.md"], "README.md to be a pack"),
+        (["oracles", "gc", "--days", "-1"], "Expected days=-1"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path):

@@ -9,6 +9,8 @@ from unlearnax import experiment, plugins, populations, results
 from unlearnax.experiment import Experiment, run
 from unlearnax.recipes import Recipe
 from unlearnax.results import ProblemRow, Row, VerdictRow
+from unlearnax.store import Store
+from unlearnax.store.packs import export, import_pack
 from unlearnax.types import Algorithm, Info, TrainState
 
 SMALL = Experiment(
@@ -78,6 +80,26 @@ def test_a_second_run_trains_no_oracle_again(finished, tmp_path, monkeypatch):
     run(dataclasses.replace(more, algorithms=()), tmp_path / "b")  # ... a full one does not
     assert len(trained) == 5
     assert os.environ["UNLEARNAX_CACHE"] == str(folder)
+
+
+def test_oracles_of_a_pack_are_not_trained(tmp_path, monkeypatch):
+    """Predictions of every population come from elsewhere: only the originals, whose weights are needed, are trained."""
+    spec = dataclasses.replace(SMALL, discovery_rates=(0.5,), metrics=("none",))
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "theirs"))
+    (theirs,) = run(spec, tmp_path / "first")
+    export(Store(), tmp_path / "oracles.pack")
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "mine"))
+    assert all(new for *_, new in import_pack(Store(), tmp_path / "oracles.pack"))
+    trained, real = [], populations._train
+
+    def recorded(model, recipe, world, keys, plan, capacity, role, *rest):
+        trained.append(role)
+        return real(model, recipe, world, keys, plan, capacity, role, *rest)
+
+    monkeypatch.setattr(populations, "_train", recorded)
+    (mine,) = run(spec, tmp_path / "second")
+    assert trained == ["original"]
+    assert [row.verdict for row in mine.verdicts] == [row.verdict for row in theirs.verdicts]
 
 
 def test_an_own_algorithm_and_oracle(tmp_path, monkeypatch):

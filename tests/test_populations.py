@@ -110,7 +110,7 @@ def test_capacity_and_segments_do_not_change_the_bits(model, world, monkeypatch)
 
 def test_an_interrupted_chunk_resumes_to_equal_bits(model, world, tmp_path, monkeypatch):
     monkeypatch.setattr(populations, "SEGMENT_SECONDS", 0.0)
-    monkeypatch.setattr(populations, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(populations, "CHECKPOINT_SHARE", float("inf"))  # after every pass, however long it takes
     store, seen = Store(tmp_path), []
 
     def interrupt(label, done, total):
@@ -124,6 +124,32 @@ def test_an_interrupted_chunk_resumes_to_equal_bits(model, world, tmp_path, monk
     assert seen == [1, 2, 2, 3]  # the pass after the checkpoint ran again, the one before it did not
     assert_same(leaves(resumed), leaves(fit(model, RECIPE, world, 2)))
     assert not list(tmp_path.glob("*/partial-*"))
+
+
+def test_growing_past_a_begun_chunk_goes_on_from_its_checkpoint(model, world, tmp_path, monkeypatch):
+    monkeypatch.setattr(populations, "SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr(populations, "CHECKPOINT_SHARE", float("inf"))
+    store = Store(tmp_path)
+
+    def interrupt(label, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, RECIPE, world, 2, store=store, progress=interrupt)
+    grown = fit(model, RECIPE, world, 4, store=store)
+    assert_same(leaves(grown), leaves(fit(model, RECIPE, world, 4)))
+    assert store.member_ranges(grown.digest) == [range(0, 2), range(2, 4)]
+
+
+def test_a_store_that_cannot_be_written_to_is_no_reason_to_stop(model, world, tmp_path, monkeypatch):
+    def full(*args, **given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "save", full)
+    with pytest.warns(UserWarning, match="not kept: No space left on device"):
+        found = fit(model, RECIPE, world, 2, store=Store(tmp_path))
+    assert_same(leaves(found), leaves(fit(model, RECIPE, world, 2)))
 
 
 def test_roles_worlds_and_seeds_share_nothing(model, world):

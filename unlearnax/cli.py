@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from tyro.conf import Positional
 
-from unlearnax import devices
+from unlearnax import devices, oracle_commands
 
 console = Console()
 
@@ -45,18 +45,9 @@ class List:
 
 @dataclasses.dataclass(frozen=True)
 class Oracles:
-    """Runs the taint test on every oracle, or on the ones named ("retrain", "path/to/file.py:function")."""
+    """Lists, verifies, cleans, exports and imports oracles and what else is kept: see ``unlearnax oracles --help``."""
 
-    action: Positional[Literal["verify"]]
-    names: Positional[tuple[str, ...]] = ()
-
-    def __call__(self) -> None:
-        from unlearnax import listing
-
-        table, exact = listing.verify_oracles(self.names)
-        console.print(table)
-        if not exact:
-            raise SystemExit(1)
+    arguments: Positional[tuple[str, ...]] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,12 +178,14 @@ def main() -> None:
         if arguments[:1] == ["run"]:
             run_command(arguments[1:])
             return
-        chosen: Any = tyro.extras.subcommand_cli_from_dict(
-            {"run": _run_help} | COMMANDS, args=arguments, prog="unlearnax", description=__doc__
-        )
+        if arguments[:1] == ["oracles"]:
+            commands, arguments, prog = oracle_commands.COMMANDS, arguments[1:], "unlearnax oracles"
+        else:
+            commands, prog = {"run": _run_help} | COMMANDS, "unlearnax"
+        chosen: Any = tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog=prog, description=__doc__)
         if callable(chosen):
             chosen()
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         raise SystemExit(2) from error
 

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 from tyro.conf import Suppress
 
-from unlearnax import checks, data, memorization, models, plugins, problems, results
+from unlearnax import checks, data, memorization, models, plugins, predictions, problems, results
 from unlearnax.algorithms import ALGORITHMS
 from unlearnax.digests import digest
 from unlearnax.evaluation import problem_layout
@@ -26,7 +26,7 @@ from unlearnax.external import read_array
 from unlearnax.ground import Candidate, Ground, apply_algorithm, match_oracles, score_candidates
 from unlearnax.measuring import Observer, Seen, describe_probes
 from unlearnax.members import check_plan
-from unlearnax.populations import Population, Progress, check_world, fit, predict, untrained, world_digest
+from unlearnax.populations import Population, Progress, check_world, fit, identity, predict, untrained, world_digest
 from unlearnax.probes import PROBES, Probe
 from unlearnax.provenance import environment
 from unlearnax.recipes import Args, Recipe, freeze
@@ -297,18 +297,28 @@ class Engine:
             )  # fmt: skip
         return self.trained[key]
 
-    def logits(self, population: Population, x: np.ndarray, classes: int) -> np.ndarray:
-        """Predictions `[M, U, C]` of a population, from the store where they are there."""
+    def _predictions(self, population: str, x: np.ndarray, classes: int) -> tuple[str, str, jax.ShapeDtypeStruct]:
+        """Where the store has a population's predictions, and their shape."""
         shape = (self.experiment.members, len(x), classes)
-        key = digest("predictions", population.digest, self.experiment.members, x)
-        if self.store is not None:
-            found = self.store.load(key, "logits", jax.ShapeDtypeStruct(shape, np.float32))
-            if found is not None:
-                return np.asarray(found[0])
-        logits = predict(self.model, population.states, x, plan=self.experiment.plan)
-        if self.store is not None:
-            self.store.save(key, "logits", logits, {"population": population.digest, "members": shape[0]})
-        return logits
+        key = digest("predictions", population, self.experiment.members, x)
+        return key, "logits", jax.ShapeDtypeStruct(shape, np.float32)
+
+    def logits(self, population: Population, x: np.ndarray, classes: int, role: str) -> np.ndarray:
+        """Predictions `[M, U, C]` of a population, from the store where they are there."""
+        where = self._predictions(population.digest, x, classes)
+        found = predictions.held(self.store, *where, population)
+        if found is None:
+            found = predict(self.model, population.states, x, plan=self.experiment.plan)
+            about = {"role": role, "seed": self.experiment.seed}
+            predictions.keep(self.store, *where[:2], found, population, about)
+        return found
+
+    def outputs(self, world: World, role: str, x: np.ndarray, classes: int) -> np.ndarray:
+        """Predictions `[M, U, C]` for those who need no weights: if the store has them, nothing is trained for them."""
+        e = self.experiment
+        population = identity(self.model, e.recipe, world, seed=e.seed, role=role)
+        found = predictions.held(self.store, *self._predictions(population, x, classes))
+        return self.logits(self.population(world, role), x, classes, role) if found is None else found
 
 
 def run(
@@ -388,7 +398,7 @@ def lay_ground(engine: Engine, problem: Problem) -> Ground:
     layout, x = problem_layout(problem)
     worlds = populations_of(problem, content.oracles)
     originals = engine.population(worlds[ORIGINAL], ORIGINAL)
-    states, logits = originals.states, engine.logits(originals, x, problem.num_classes)
+    states, logits = originals.states, engine.logits(originals, x, problem.num_classes, ORIGINAL)
     paired = experiment.estimand == "originals"
     if not paired:
         states, logits = jax.tree.map(
@@ -404,13 +414,17 @@ def lay_ground(engine: Engine, problem: Problem) -> Ground:
         roles = [f"{name} {part}" for part in PARTS]
         if roles[0] not in worlds:
             continue
-        both = [engine.population(worlds[role], role) for role in roles]
-        reference, control = (
-            observer.see(each.states, engine.logits(each, x, problem.num_classes)) for each in both
-        )  # fmt: skip
+
+        def look(role: str) -> Seen:
+            if not observer.reads_weights:
+                return observer.see(None, engine.outputs(worlds[role], role, x, problem.num_classes))
+            trained = engine.population(worlds[role], role)
+            return observer.see(trained.states, engine.logits(trained, x, problem.num_classes, role))
+
+        reference, control = map(look, roles)
         seen[name] = reference, control
         if experiment.oracle_matching:  # candidates are compared with the reference members only
-            teachers[name] = both[1].states
+            teachers[name] = engine.population(worlds[roles[1]], roles[1]).states
         oracle_logits[name] = OracleLogits(reference.logits, control.logits, oracle.goal)
     nothing = CandidateLogits(logits, "original", "control", paired)
     coincide = _coincide({name: worlds[f"{name} {PARTS[0]}"] for name in seen}, content.oracles)

@@ -57,9 +57,19 @@ class Observer:
     plan: str
     seed: int
 
-    def see(self, states: TrainState, logits: Array) -> Seen:
-        """Takes what the metrics and probes need of a population with these logits."""
-        needs = {need for metric in self.metrics.values() for need in metric.needs}
+    @property
+    def reads_weights(self) -> bool:
+        """Whether logits alone are not enough for the metrics and probes."""
+        return bool(self.probes) or bool({"features", "weights"} & self._needs())
+
+    def _needs(self) -> set[str]:
+        return {need for metric in self.metrics.values() for need in metric.needs}
+
+    def see(self, states: TrainState | None, logits: Array) -> Seen:
+        """Takes what the metrics and probes need of a population with these logits; states: None unless they read it."""
+        if states is None:
+            return Seen(logits)
+        needs = self._needs()
         features = populations.features(self.model, states, self.x, plan=self.plan) if "features" in needs else None
         return Seen(logits, features, _flat(states.params) if "weights" in needs else None, self._probe(states))
 

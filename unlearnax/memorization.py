@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from unlearnax import checks
+from unlearnax import checks, predictions
 from unlearnax.digests import digest
 from unlearnax.metrics.memorization import check_included, memorization, standard_error
 from unlearnax.populations import Population, Progress, fit, predict
@@ -110,14 +110,12 @@ def estimate(
         progress=progress,
     )  # fmt: skip
     key = digest("subset decisions", population.digest, members)
-    found = store.load(key, "right", jax.ShapeDtypeStruct(included.shape, np.bool_)) if store else None
-    if found is not None:
-        right = np.asarray(found[0])
-    else:
+    right = predictions.held(store, key, "right", jax.ShapeDtypeStruct(included.shape, np.bool_), population)
+    if right is None:
         right = np.empty(included.shape, bool)
         for start in range(0, members, AT_ONCE):
             some = jax.tree.map(lambda a, s=start: a[s : s + AT_ONCE], population.states)
             right[start : start + AT_ONCE] = predict(model, some, train.x, plan=plan).argmax(-1) == train.y
-        if store:
-            store.save(key, "right", right, {"population": population.digest, "members": members})
+        about = {"role": f"subsets {float(fraction)}", "seed": seed}
+        predictions.keep(store, key, "right", right, population, about)
     return Scores(memorization(right, included), standard_error(right, included), right, included)

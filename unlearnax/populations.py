@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-import re
-import shutil
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -19,14 +17,21 @@ from unlearnax.members import Prepared, check_plan, member_keys, resolve_plan, r
 from unlearnax.plugins import source_digest
 from unlearnax.recipes import Recipe
 from unlearnax.store import Store
+from unlearnax.store.chunks import Checkpoints, Chunk, begun, load_chunks, missing, save_chunk
 from unlearnax.types import Array, Key, Model, Subset, TrainState, World
 
 # Part of every population's digest: raise it when a change to training moves the numbers.
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 
-# Wall seconds aimed at for one segment, and between checkpoints of an unfinished population.
+# Options of JAX that change the numbers, and so are part of it too.
+NUMERICS = (
+    "jax_enable_x64", "jax_default_prng_impl", "jax_threefry_partitionable", "jax_default_matmul_precision",
+)  # fmt: skip
+
+# Wall seconds aimed at for one segment: what a killed process loses at most, for where there is a store a checkpoint
+# follows every segment; and the share of the time that checkpoints may take, beyond which segments become longer.
 SEGMENT_SECONDS = 2.0
-CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SHARE = 0.05
 
 Progress = Callable[[str, int, int], None]
 
@@ -51,6 +56,23 @@ def world_digest(world: World) -> str:
     """Digest of what exists in the world: its rows' contents in order, not the rows it leaves out."""
     index = np.asarray(world.index)
     return digest(np.asarray(world.x)[index], np.asarray(world.y)[index])
+
+
+def _stream(role: str, contents: str) -> int:
+    return stable_hash("member", role, contents)
+
+
+def _identity(model: Model, recipe: Recipe, contents: str, stream: int, seed: int) -> str:
+    """Digest of all that decides how members come out, how many there are and how they run apart."""
+    numerics = [str(getattr(jax.config, option)) for option in NUMERICS]
+    sources = source_digest(recipe.model), source_digest(recipe.rule)
+    return digest(TRAINING_VERSION, recipe.to_json(), *sources, model.name, contents, stream, seed, numerics)
+
+
+def identity(model: Model, recipe: Recipe, world: World, *, seed: int = 0, role: str = "member") -> str:
+    """The digest of the population that `fit` trains or finds for these arguments."""
+    contents = world_digest(world)
+    return _identity(model, recipe, contents, _stream(role, contents), seed)
 
 
 def check_world(world: World, recipe: Recipe) -> None:
@@ -138,86 +160,70 @@ def fit(
     check_plan(plan)
     contents = world_digest(world)
     if stream is None:
-        stream = stable_hash("member", role, contents)
-    sources = source_digest(recipe.model), source_digest(recipe.rule)
-    identity = digest(TRAINING_VERSION, recipe.to_json(), *sources, model.name, contents, stream, seed)
+        stream = _stream(role, contents)
+    name = _identity(model, recipe, contents, stream, seed)
     template = jax.eval_shape(
-        lambda rows: jax.vmap(lambda key: _published(recipe, model, key, rows))(member_keys(seed, stream, range(1))),
+        lambda rows: _published(recipe, model, member_keys(seed, stream, range(1))[0], rows),
         batching.subset(np.asarray(world.index), capacity),
     )
-    parts: list[tuple[TrainState, np.ndarray]] = []
-    have, seconds, used = 0, 0.0, plan
-    for held in store.member_ranges(identity) if store else ():
-        if held.start != have or have >= members:
-            continue
-        like = jax.tree.map(lambda a, n=len(held): jax.ShapeDtypeStruct((n, *a.shape[1:]), a.dtype), template)
-        like = (like, jax.ShapeDtypeStruct((len(held),), np.float32))
-        found = store.load(identity, f"members-{held.start}-{held.stop}", like) if store else None
-        if found is not None:
-            (states, loss), about = found
-            parts.append((states, np.asarray(loss)))
-            have, seconds, used = held.stop, float(about["seconds"]), about["plan"]
-    if hosts.agreed(have) < have:  # another host's store lacks what this one's has: all of them train
-        parts, have = [], 0
-    if have < members:
-        missing = range(have, members)
-        mine = hosts.share(missing)
-        keys = member_keys(seed, stream, mine)
-        partial = _Partial(store, identity, f"members-{mine.start}-{mine.stop}") if store else None
-        own = None if rows_of is None else np.asarray(world.index)[np.stack([rows_of(i) for i in mine])]
-        states, loss, seconds, used = _train(model, recipe, world, keys, plan, capacity, role, partial, progress, own)
-        states, loss = hosts.gather((states, loss), missing)
-        bad = np.flatnonzero(~np.isfinite(loss))
-        if check_finite and len(bad):
-            raise FloatingPointError(
-                f"Expected finite losses; members {(bad[:5] + have).tolist()} of {role} diverged at "
-                f"learning_rate={recipe.learning_rate}."
-            )
-        if store and jax.process_index() == 0:
-            name = f"members-{missing.start}-{missing.stop}"
-            about = {
-                "seconds": seconds, "plan": used, "recipe": recipe.to_json(), "role": role, "seed": seed,
-                "stream": stream, "world": contents, "backend": jax.default_backend(), "jax": jax.__version__,
-            }  # fmt: skip
-            store.save(identity, name, (states, loss), about)
-        if partial:
-            partial.clear()
-        parts.append((states, loss))
+    chunks = load_chunks(store, name, template, members) if store else []
+    if not hosts.agree(digest([[*chunk.members] for chunk in chunks])):  # another host's store holds other members
+        chunks = []
+    if missing((chunk.members for chunk in chunks), members):
+        about = {
+            "recipe": recipe.to_json(), "role": role, "seed": seed, "stream": stream, "world": contents,
+            "backend": jax.default_backend(),
+        }  # fmt: skip
+
+        def train(part: range) -> Chunk:
+            mine = hosts.share(part)
+            keys = member_keys(seed, stream, mine)
+            kept = Checkpoints(store, name, mine) if store else None
+            own = None if rows_of is None else np.asarray(world.index)[np.stack([rows_of(i) for i in mine])]
+            states, loss, seconds, used = _train(model, recipe, world, keys, plan, capacity, role, kept, progress, own)
+            states, loss = hosts.gather((states, loss), part)
+            bad = np.flatnonzero(~np.isfinite(loss))
+            if check_finite and len(bad):
+                raise FloatingPointError(
+                    f"Expected finite losses; members {(bad[:5] + part.start).tolist()} of {role} diverged at "
+                    f"learning_rate={recipe.learning_rate}."
+                )
+            made = Chunk(part, states, np.asarray(loss), seconds, used)
+            saved = store is None or jax.process_index() > 0 or save_chunk(store, name, made, about)
+            if kept and saved:
+                kept.clear()
+            return made
+
+        with _alone(store, name, role, progress):
+            if store and jax.process_count() == 1:
+                chunks = load_chunks(store, name, template, members, chunks)  # what another process has trained
+            gaps = missing((chunk.members for chunk in chunks), members)
+            if store and jax.process_count() == 1:
+                gaps = begun(store, name, gaps)
+            chunks = sorted([*chunks, *map(train, gaps)], key=lambda chunk: chunk.members.start)
     # On the host: chunks from the store and from training live on different devices.
-    states, loss = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(a) for a in leaves])[:members], *parts)
-    return Population(states, np.asarray(loss), seconds, used, identity)
+    parts = [(chunk.states, chunk.loss) for chunk in chunks]
+    states, loss = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(a) for a in leaves]), *parts)
+    return Population(states, np.asarray(loss), chunks[-1].seconds, chunks[-1].plan, name)
 
 
-class _Partial:
-    """Checkpoints of an unfinished chunk: written between segments, at most one kept."""
+@contextlib.contextmanager
+def _alone(store: Store | None, name: str, role: str, progress: Progress | None) -> Iterator[None]:
+    """Holds the population's lock: of two processes that want it, one trains and the other finds it trained."""
+    if store is None:
+        yield
+        return
+    label, waited = f"{role}: another process is at it", []
 
-    def __init__(self, store: Store, identity: str, name: str) -> None:
-        self.store, self.identity, self.name = store, identity, name
-        self.written = time.monotonic()
+    def waiting() -> None:
+        waited.append(label)
+        if progress:
+            progress(label, 0, 1)
 
-    def _entries(self) -> list[Path]:
-        paths = (self.store.folder / self.identity).glob(f"partial-{self.name}-*")
-        return [path for path in paths if re.fullmatch(rf"partial-{re.escape(self.name)}-\d+", path.name)]
-
-    def load(self, like: TrainState) -> tuple[TrainState, int, str] | None:
-        """States, passes done, and the plan to go on with: another one would change the last bits."""
-        for entry in self._entries():
-            found = self.store.load(self.identity, entry.name, like)
-            if found is not None:
-                return found[0], found[1]["done"], found[1]["plan"]
-        return None
-
-    def save(self, state: TrainState, done: int, plan: str) -> None:
-        if time.monotonic() - self.written >= CHECKPOINT_SECONDS:
-            before = self._entries()
-            self.store.save(self.identity, f"partial-{self.name}-{done}", state, {"done": done, "plan": plan})
-            for entry in before:
-                shutil.rmtree(entry, ignore_errors=True)
-            self.written = time.monotonic()
-
-    def clear(self) -> None:
-        for entry in self._entries():
-            shutil.rmtree(entry, ignore_errors=True)
+    with store.lock(name, waiting=waiting):
+        if waited and progress:
+            progress(label, 1, 1)
+        yield
 
 
 def _train(
@@ -228,7 +234,7 @@ def _train(
     plan: str,
     capacity: int | None,
     role: str,
-    partial: _Partial | None,
+    kept: Checkpoints | None,
     progress: Progress | None,
     own: np.ndarray | None = None,
 ) -> tuple[TrainState, np.ndarray, float, str]:
@@ -246,7 +252,7 @@ def _train(
     first = (keys, state, own)
     prepare = lambda plan: Prepared(_segment_fn(recipe, model), first, shared, plan)  # noqa: E731
     done, length, seconds, passes_run = 0, 1, 0.0, 0
-    if partial and (resumed := partial.load(state)):
+    if kept and (resumed := kept.load(state)):
         state, done, plan = resumed
     known = plans.identity(recipe.to_json(), model.name, world.x.shape[1:], len(rows.index), len(keys))
     plan, settled = plans.begin(plan, known, len(keys), lambda plan: prepare(plan).bytes())
@@ -267,14 +273,16 @@ def _train(
                 continue
         state = after
         seconds, passes_run, loss = seconds + took, passes_run + stop - done, np.asarray(info.loss)
-        length = max(1, int((stop - done) * SEGMENT_SECONDS / max(took, 1e-4)))
+        # Longer ones where a checkpoint takes long, so that checkpoints stay a small share of the time.
+        aim = max(SEGMENT_SECONDS, kept.seconds / CHECKPOINT_SHARE if kept else 0.0)
+        length = max(1, int((stop - done) * aim / max(took, 1e-4)))
         done = stop
         if progress:
             progress(role, done, total)
         if not np.isfinite(loss).all():
             break  # the caller reports which members; training on would only waste time
-        if partial and done < total:
-            partial.save(state, done, plan)
+        if kept and done < total:
+            kept.save(state, done, plan, aim / 10)  # the first segment is only there to measure
     state = run_members(_finish_fn(recipe, model), (keys, state, own), shared[2], plan)
     return state, loss, seconds * total / max(passes_run, 1) / len(keys), plan
 

@@ -3,13 +3,16 @@
 import json
 import multiprocessing
 import re
+import resource
+import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unlearnax.store import Store
+from unlearnax.store import Store, manifest
 
 TREE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": (np.array([1, 2], np.int32), {"c": np.float32(3)})}
 
@@ -104,13 +107,11 @@ def test_a_file_too_few_and_one_too_many(store):
 
 
 def test_set_aside_by_another_process_first(store, monkeypatch):
-    from unlearnax import store as module
-
-    def overtaken(folder):
+    def overtaken(about, folder):
         entry(store).rename(entry(store).with_name("members-0-2.damaged-1"))
-        return {}
+        raise ValueError("damaged")
 
-    monkeypatch.setattr(module, "_hashes", overtaken)
+    monkeypatch.setattr(manifest, "check_files", overtaken)
     assert load(store) is None  # the other one has warned
 
 
@@ -140,19 +141,50 @@ def test_saving_again_keeps_the_first(store):
 def test_a_lost_race_leaves_one_entry(tmp_path, monkeypatch):
     """Another process finishes the same entry while this one writes its draft."""
     store, other = Store(tmp_path), Store(tmp_path)
-    from unlearnax import store as module
-
-    real = module._hashes
+    real = manifest.file_hashes
 
     def interrupted(folder):
-        monkeypatch.setattr(module, "_hashes", real)
+        monkeypatch.setattr(manifest, "file_hashes", real)
         other.save("digest", "members-0-2", TREE, {"seconds": 1.0})
         return real(folder)
 
-    monkeypatch.setattr(module, "_hashes", interrupted)
+    monkeypatch.setattr(manifest, "file_hashes", interrupted)
     store.save("digest", "members-0-2", TREE, {"seconds": 2.0})
     assert load(store)[1] == {"seconds": 1.0}
     assert [path.name for path in entry(store).parent.iterdir()] == ["members-0-2"]
+
+
+def test_no_room(tmp_path, monkeypatch):
+    """Said before anything is written, and nothing is left behind."""
+    store = Store(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 100))
+    with pytest.raises(OSError, match=r"Expected to be able to write .*members-0-2: No space left on device"):
+        store.save("digest", "members-0-2", TREE, {})
+    assert not list((tmp_path / "digest").iterdir())
+
+
+def _save_limited(folder, bytes_a_file, said):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, bytes_a_file))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing past the limit fails with EFBIG then
+    try:
+        Store(folder).save("digest", "big", {"a": np.random.default_rng(0).random(300_000)}, {})
+    except OSError as error:
+        said.put(str(error))
+    else:
+        said.put("")
+
+
+def test_a_disk_that_fills_while_writing(tmp_path):
+    """A limit on the size of files stands in for it: the draft is removed, readers see nothing."""
+    context = multiprocessing.get_context("spawn")
+    said = context.Queue()
+    worker = context.Process(target=_save_limited, args=(tmp_path, 100_000, said))
+    worker.start()
+    message = said.get(timeout=120)
+    worker.join(120)
+    assert message.startswith("[Errno")
+    assert "Expected to be able to write" in message
+    assert not list((tmp_path / "digest").iterdir())
 
 
 def _save(folder):
