@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,6 +62,22 @@ class Doctor:
 
 
 @dataclasses.dataclass(frozen=True)
+class Claims:
+    """Judges the published claims of the experiments that finished runs come from.
+
+    folders: of runs; none: all under runs/.
+    """
+
+    folders: Positional[tuple[Path, ...]] = ()
+
+    def __call__(self) -> None:
+        found = self.folders or tuple(sorted(path.parent for path in Path("runs").rglob("results.sqlite")))
+        if not found:
+            raise ValueError("Expected folders of finished runs: none are given, and there are none under runs/.")
+        _show_claims(found)
+
+
+@dataclasses.dataclass(frozen=True)
 class Score:
     """Scores logits made by any framework.
 
@@ -96,7 +113,9 @@ class Score:
         _show(self.out)
 
 
-COMMANDS = {"report": Report, "list": List, "oracles": Oracles, "doctor": Doctor, "score": Score}
+COMMANDS = {
+    "report": Report, "list": List, "oracles": Oracles, "doctor": Doctor, "score": Score, "claims": Claims,
+}  # fmt: skip
 
 
 def split_pair(text: str) -> tuple[str, Path]:
@@ -127,6 +146,14 @@ def _show(folder: Path) -> None:
             "members, or their training, are too few to settle verdicts here."
         )
     console.print(f"Report: {escape(str(page.resolve()))}")
+
+
+def _show_claims(folders: Iterable[Path]) -> None:
+    from unlearnax.claims import judge_folders
+    from unlearnax.report.claims import claims_table
+
+    if judged := judge_folders(folders):
+        console.print(claims_table(judged))
 
 
 def run_command(arguments: list[str]) -> None:
@@ -161,13 +188,17 @@ def run_command(arguments: list[str]) -> None:
     found = sizes[size]
     several = found if isinstance(found, tuple) else (found,)
     chosen = [tyro.cli(type(each), default=each, args=rest, prog=f"unlearnax run {file}") for each in several]
+    folders: list[Path] = []
     for experiment in chosen:
         folder = Path(out or f"runs/{experiment.name}-{size}-seed{experiment.seed}")
         if out and len(chosen) > 1:
-            folder = folder / experiment.name
+            folder = folder / f"{experiment.name}-seed{experiment.seed}"
         with progress_bars(console) as progress:
-            run(experiment, folder, command=command_line(), progress=progress)
+            origin = {"file": file, "size": size}
+            run(experiment, folder, command=command_line(), origin=origin, progress=progress)
+        folders.append(folder)
         _show(folder)
+    _show_claims(folders)
 
 
 def main() -> None:

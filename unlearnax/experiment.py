@@ -326,13 +326,15 @@ def run(
     folder: Path | str,
     *,
     command: str = "",
+    origin: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     more_algorithms: Mapping[str, Algorithm] | None = None,
 ) -> list[Scorecard]:
     """Trains what the store lacks, applies every algorithm, scores, and writes rows with provenance to `folder`.
 
     Args:
-        command: shown on the page.  progress: ``progress(label, done, total)``.
+        command: shown on the page.  origin: the "file" and "size" that the spec stands in, where `claims` looks for claims.
+        progress: ``progress(label, done, total)``.
         more_algorithms: name -> algorithm with default hyperparameters, beside the experiment's own.
 
     Raises:
@@ -357,7 +359,8 @@ def run(
         cards.append(card)
         records += [problem_row(problem, experiment, card), *card.rows, *card.verdicts]
     facts = describe_spec(experiment) | {
-        "command": command, "plan": plans, "problem_digests": {problem.name: problem.digest for problem in all_problems},
+        "command": command, "origin": dict(origin or {}), "plan": plans,
+        "problem_digests": {problem.name: problem.digest for problem in all_problems},
         "wall_seconds": round(time.perf_counter() - started, 1),
     }  # fmt: skip
     results.write(folder, records, environment() | facts)

@@ -1,0 +1,144 @@
+"""Checks read intervals, not points; claims are judged on every forget set; folders find their claims by themselves."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from unlearnax import claims, results
+from unlearnax.claims import INCONCLUSIVE, NO_NUMBER, NOT_REPRODUCED, REPRODUCED, At, Claim, Finding, Number
+from unlearnax.report.load import Run
+from unlearnax.results import ProblemRow, Row, VerdictRow
+
+
+def problem(name="p", rate=0.1):
+    return ProblemRow(name, rate, 0, "d", 1, 10, 20, 30, "oracle to oracle", False)
+
+
+def row(value, low=None, high=None, *, candidate="do_nothing", metric="accuracy", slice="forget", name="p"):
+    return Row(name, candidate, "algorithm", "", metric, "", slice, value, low, high)
+
+
+def judged_by(check, *rows, problems=None):
+    return check({"run": Run.of([*(problems or [problem()]), *rows])})
+
+
+numbers = st.floats(-5, 5)
+
+
+@given(numbers, st.floats(0, 2), st.floats(0, 2), numbers)
+def test_a_bound_is_judged_by_the_whole_interval(value, down, up, bound):
+    found = judged_by(claims.above(At("accuracy", slice="forget"), bound), row(value, value - down, value + up))
+    if value - down >= bound:
+        assert found.outcome == REPRODUCED
+    elif value + up < bound:
+        assert found.outcome == NOT_REPRODUCED
+    else:
+        assert found.outcome == INCONCLUSIVE
+    assert found.number == Number(value, value - down, value + up)
+
+
+@given(numbers, numbers, st.floats(0, 1), st.floats(0, 1))
+def test_differences_and_means_add_in_quadrature(a, b, da, db):
+    runs = {"run": Run.of([problem(), row(a, a - da, a + da), row(b, b - db, b + db, candidate="other")])}
+    first, second = At("accuracy", slice="forget"), At("accuracy", "other", slice="forget")
+    got = claims.difference(first, second)(runs)
+    assert got.value == pytest.approx(a - b)
+    assert (got.high - got.low) / 2 == pytest.approx(math.hypot(da, db))
+    got = claims.mean([first, second])(runs)
+    assert got.value == pytest.approx((a + b) / 2)
+    assert (got.high - got.low) / 2 == pytest.approx(math.hypot(da, db) / 2)
+
+
+def test_the_ends_of_a_difference_are_not_swapped():
+    """First may be up to 2 lower and the second up to 3 higher: the difference up to √13 lower."""
+    runs = {"run": Run.of([problem(), row(5, 3, 5), row(1, 1, 4, candidate="other")])}
+    got = claims.difference(At("accuracy", slice="forget"), At("accuracy", "other", slice="forget"))(runs)
+    assert got == pytest.approx((4, 4 - math.sqrt(13), 4))
+
+
+def test_rates_find_their_problem():
+    records = [problem("a", 0.1), problem("b", 0.5), row(0.2, name="a"), row(0.7, name="b")]
+    runs = {"run": Run.of(records)}
+    assert At("accuracy", slice="forget", rate=0.5)(runs).value == 0.7
+    assert At("accuracy", slice="forget", rate=0.11)(runs).value == 0.2
+    with pytest.raises(claims.Missing, match="no rate given"):
+        At("accuracy", slice="forget")(runs)
+    with pytest.raises(claims.Missing, match=r"rate 0\.3"):
+        At("accuracy", slice="forget", rate=0.3)(runs)
+
+
+def test_several_runs_need_a_name():
+    runs = {"a": Run.of([problem(), row(0.2)]), "b": Run.of([problem(), row(0.7)])}
+    assert At("accuracy", slice="forget", run="b")(runs).value == 0.7
+    with pytest.raises(claims.Missing, match="no run"):
+        At("accuracy", slice="forget")(runs)
+    with pytest.raises(claims.Missing, match="no run 'c'"):
+        At("accuracy", slice="forget", run="c")({"a": runs["a"]})
+
+
+def test_counts_of_checks():
+    rows = [row(0.9, 0.8, 1.0, candidate="x"), row(0.5, 0.4, 0.6, candidate="y"), row(0.1, 0.0, 0.2, candidate="z")]
+    each = {name: claims.above(At("accuracy", name, slice="forget"), 0.5) for name in "xyz"}
+    assert judged_by(claims.at_least(1, each), *rows) == Finding(REPRODUCED, Number(1, 1, 2), "1 of 3: x")
+    assert judged_by(claims.at_least(2, each), *rows).outcome == INCONCLUSIVE
+    assert judged_by(claims.all_of(each), *rows).outcome == NOT_REPRODUCED
+
+
+def test_verdicts():
+    said = lambda words: VerdictRow("p", "x", "algorithm", "", words, "", 0.1, 8, None, 0, "")  # noqa: E731
+    check = claims.verdict("x", "reaches untraining")
+    assert judged_by(check, said("reaches untraining")).outcome == REPRODUCED
+    assert judged_by(check, said("closer to untraining")).outcome == NOT_REPRODUCED
+    assert judged_by(check, said("inconclusive")).outcome == INCONCLUSIVE
+
+
+def test_rank_correlation():
+    values = {"a": (1, 5), "b": (2, 3), "c": (3, 4), "d": (4, 1)}
+    rows = [
+        row(pair[i], pair[i] - 1e-6, pair[i] + 1e-6, candidate=name, metric=metric)
+        for name, pair in values.items()
+        for i, metric in enumerate(("m", "n"))
+    ]
+    sides = [{name: At(metric, name, slice="forget") for name in values} for metric in ("m", "n")]
+    runs = {"run": Run.of([problem(), *rows])}
+    got = claims.rank_correlation(*sides)(runs)
+    expected = kendalltau([1, 2, 3, 4], [5, 3, 4, 1]).statistic
+    assert got == pytest.approx((expected, expected, expected))
+    wide = [row(pair[0], pair[0] - 9, pair[0] + 9, candidate=name, metric="m") for name, pair in values.items()]
+    got = claims.rank_correlation(sides[0], sides[0])({"run": Run.of([problem(), *wide])})
+    assert got.value == 1
+    assert got.low < 0  # nothing is known of the ranking
+
+
+def claim(check):
+    return Claim("text", "somebody 2026", "none", check)
+
+
+def test_forget_sets_are_judged_apart_and_together():
+    run = lambda value: {"run": Run.of([problem(), row(value)])}  # noqa: E731
+    check = claim(claims.above(At("accuracy", slice="forget"), 0.5))
+    found = claims.judge(check, {0: run(0.9), 1: run(0.8)})
+    assert claims.together(found.values()) == REPRODUCED
+    assert claims.together(claims.judge(check, {0: run(0.9), 1: run(0.1)}).values()) == INCONCLUSIVE
+    found = claims.judge(claim(claims.above(At("accuracy", "nobody", slice="forget"))), {0: run(0.9)})
+    assert found[0].outcome == NO_NUMBER
+    assert "nobody" in found[0].note
+
+
+def test_folders_find_the_claims_of_their_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from unlearnax.claims import At, Claim, above\n"
+        "CLAIMS = (Claim('forgets', 'me 2026', '0.5', above(At('accuracy', slice='forget'), 0.5)),)\n"
+    )
+    for seed, value in ((0, 0.9), (1, 0.2)):
+        facts = {"origin": {"file": str(file), "size": "small"}, "seed": seed, "experiment": "mine", "command": "c"}
+        results.write(tmp_path / str(seed), [problem(), row(value)], facts)
+    results.write(tmp_path / "other", [problem(), row(0.1)], {"experiment": "no file"})
+    (found,) = claims.judge_folders([tmp_path / "0", tmp_path / "1", tmp_path / "other"])
+    assert (found.experiment, found.size, found.command) == ("mine", "small", "c")
+    assert [each.outcome for each in found.findings.values()] == [REPRODUCED, NOT_REPRODUCED]
+    assert found.outcome == INCONCLUSIVE

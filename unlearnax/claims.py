@@ -1,0 +1,272 @@
+"""Published statements as checks on result rows: reproduced, not reproduced here, or inconclusive.
+
+An experiment's file names its claims in `CLAIMS`.  A check reads the runs of one forget set and compares intervals, never
+points; a claim about algorithms is checked on every forget set (seed) of its experiment, and holds if it holds on all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from unlearnax import plugins
+from unlearnax.report.load import Run, load
+
+REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NO_NUMBER = (
+    "reproduced", "not reproduced here", "inconclusive", "no number",
+)  # fmt: skip
+DRAWS = 2000  # of the parametric bootstrap of a rank correlation
+
+
+class Number(NamedTuple):
+    """A measured number with its 95 % interval over members; the ends are the value itself where none was measured."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Finding(NamedTuple):
+    """What a check found: one of the four outcomes, the number that it rests on, and words where a number is not enough."""
+
+    outcome: str
+    number: Number | None = None
+    note: str = ""
+
+
+class Missing(LookupError):
+    """The runs do not hold a number that a check asks for."""
+
+
+Runs = Mapping[str, Run]  # of one forget set, by the name of the experiment
+Check = Callable[[Runs], Finding]
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A statement that can turn out wrong.
+
+    text: the statement.  source: authors, year, arXiv id, table or figure.  published: the published numbers, or "none".
+    check: what it says about our rows.  setting: where ours differs from the published setting, for readers.
+    """
+
+    text: str
+    source: str
+    published: str
+    check: Check
+    setting: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class At:
+    """Where a number stands: the fields of `results.Row`, the experiment's name and the problem's discovery rate.
+
+    run and rate may be left out where there is one only; a rate is matched to the nearest within 0.02.
+    """
+
+    metric: str
+    candidate: str = "do_nothing"
+    oracle: str = ""
+    slice: str = ""
+    rate: float | None = None
+    run: str = ""
+
+    def __call__(self, runs: Runs) -> Number:
+        """The number, as it stands in the rows.
+
+        Raises:
+            Missing: the rows do not hold it.
+        """
+        run, problem = _problem(runs, self.run, self.rate)
+        row = run.row(problem, self.candidate, self.metric, self.oracle, self.slice)
+        if row is None:
+            raise Missing(f"{self.candidate}: no {self.metric} {self.oracle} {self.slice}".rstrip())
+        low, high = (row.value if end is None or not math.isfinite(end) else end for end in (row.low, row.high))
+        return Number(row.value, low, high)
+
+
+Source = Callable[[Runs], Number]  # an `At`, or something made of several
+
+
+def _problem(runs: Runs, name: str, rate: float | None) -> tuple[Run, str]:
+    if name not in runs and (name or len(runs) != 1):
+        raise Missing(f"no run {name!r} among {', '.join(runs)}")
+    run = runs[name] if name in runs else next(iter(runs.values()))
+    problems = run.problems
+    if rate is not None:
+        problems = [p for p in sorted(problems, key=lambda p: abs(p.rate - rate)) if abs(p.rate - rate) <= 0.02][:1]
+    if len(problems) != 1:
+        raise Missing(f"{len(problems)} problems" + (f" of rate {rate}" if rate is not None else ", and no rate given"))
+    return run, problems[0].problem
+
+
+def difference(first: Source, second: Source) -> Source:
+    """First minus second, as if they were independent: wider than a paired interval, where members are paired."""
+
+    def of(runs: Runs) -> Number:
+        a, b = first(runs), second(runs)
+        value = a.value - b.value
+        down, up = math.hypot(a.value - a.low, b.high - b.value), math.hypot(a.high - a.value, b.value - b.low)
+        return Number(value, value - down, value + up)
+
+    return of
+
+
+def mean(sources: Sequence[Source]) -> Source:
+    """The mean of several numbers of different populations."""
+
+    def of(runs: Runs) -> Number:
+        found = [source(runs) for source in sources]
+        value = sum(n.value for n in found) / len(found)
+        down = math.hypot(*(n.value - n.low for n in found)) / len(found)
+        up = math.hypot(*(n.high - n.value for n in found)) / len(found)
+        return Number(value, value - down, value + up)
+
+    return of
+
+
+def within(source: Source, low: float = -math.inf, high: float = math.inf) -> Check:
+    """The whole interval lies between the bounds; not reproduced where it lies outside, inconclusive where it straddles."""
+
+    def check(runs: Runs) -> Finding:
+        found = source(runs)
+        if low <= found.low and found.high <= high:
+            return Finding(REPRODUCED, found)
+        return Finding(NOT_REPRODUCED if found.high < low or found.low > high else INCONCLUSIVE, found)
+
+    return check
+
+
+def above(source: Source, bound: float = 0.0) -> Check:
+    """The whole interval lies above the bound."""
+    return within(source, low=bound)
+
+
+def below(source: Source, bound: float = 0.0) -> Check:
+    """The whole interval lies below the bound."""
+    return within(source, high=bound)
+
+
+def greater(first: Source, second: Source, by: float = 0.0) -> Check:
+    """First exceeds second by more than `by`."""
+    return above(difference(first, second), by)
+
+
+def verdict(candidate: str, words: str, *, rate: float | None = None, run: str = "") -> Check:
+    """The scorecard's verdict on a candidate begins with `words`; inconclusive where the verdict is."""
+
+    def check(runs: Runs) -> Finding:
+        found, problem = _problem(runs, run, rate)
+        row = found.verdict(problem, candidate)
+        if row is None:
+            raise Missing(f"no verdict on {candidate}")
+        outcome = REPRODUCED if row.verdict.startswith(words) else NOT_REPRODUCED
+        return Finding(INCONCLUSIVE if row.verdict == INCONCLUSIVE != words else outcome, note=row.verdict)
+
+    return check
+
+
+def at_least(count: int, checks: Mapping[str, Check]) -> Check:
+    """`count` of the named checks hold; those that do are named."""
+
+    def check(runs: Runs) -> Finding:
+        found = {name: each(runs).outcome for name, each in checks.items()}
+        holds = [name for name, outcome in found.items() if outcome == REPRODUCED]
+        possible = len(holds) + sum(outcome == INCONCLUSIVE for outcome in found.values())
+        outcome = REPRODUCED if len(holds) >= count else INCONCLUSIVE if possible >= count else NOT_REPRODUCED
+        number = Number(len(holds), len(holds), possible)
+        return Finding(outcome, number, f"{len(holds)} of {len(found)}: {', '.join(holds) or 'none'}")
+
+    return check
+
+
+def all_of(checks: Mapping[str, Check]) -> Check:
+    """Every one of the named checks holds."""
+    return at_least(len(checks), checks)
+
+
+def rank_correlation(first: Mapping[str, Source], second: Mapping[str, Source], *, seed: int = 0) -> Source:
+    """Kendall's τ-b between two rankings of the same candidates.
+
+    Interval: candidates' numbers are drawn anew from normals of the widths of their intervals.  Those say how far the
+    members at hand move a number, so the interval says how far they move the ranking.
+    """
+
+    def of(runs: Runs) -> Number:
+        names = list(first)
+        pairs = [[side[name](runs) for name in names] for side in (first, second)]
+        value = float(kendalltau(*([n.value for n in side] for side in pairs))[0])
+        rng = np.random.default_rng(seed)
+        drawn = [
+            np.array([n.value for n in side])
+            + rng.standard_normal((DRAWS, len(side))) * [(n.high - n.low) / 3.92 for n in side]
+            for side in pairs
+        ]
+        taus = [kendalltau(a, b)[0] for a, b in zip(*drawn, strict=True)]
+        low, high = np.quantile(taus, (0.025, 0.975))
+        return Number(value, float(low), float(high))
+
+    return of
+
+
+def judge(claim: Claim, by_seed: Mapping[int, Runs]) -> dict[int, Finding]:
+    """What the claim's check finds on every forget set; a number that is not there is an outcome of its own."""
+    found = {}
+    for seed, runs in sorted(by_seed.items()):
+        try:
+            found[seed] = claim.check(runs)
+        except Missing as error:
+            found[seed] = Finding(NO_NUMBER, note=str(error))
+    return found
+
+
+def together(findings: Iterable[Finding]) -> str:
+    """One outcome of several forget sets': the one that all share, else inconclusive."""
+    outcomes = {finding.outcome for finding in findings}
+    if not outcomes:
+        return NO_NUMBER
+    return outcomes.pop() if len(outcomes) == 1 else INCONCLUSIVE
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A claim with what was found on every forget set.  experiment: its file's stem.  command: what made the numbers."""
+
+    experiment: str
+    size: str
+    command: str
+    claim: Claim
+    findings: dict[int, Finding]
+
+    @property
+    def outcome(self) -> str:
+        return together(self.findings.values())
+
+
+def judge_folders(folders: Iterable[Path | str]) -> list[Judged]:
+    """Judges the claims of every experiment file that the runs in `folders` come from.
+
+    Runs of one file and size belong together; where a run was made twice, the later folder counts.
+
+    Raises:
+        FileNotFoundError: a folder that holds no results, or an experiment file that is gone.
+    """
+    groups: dict[tuple[str, str], dict[int, dict[str, Run]]] = {}
+    for folder in folders:
+        run = load(folder)
+        origin = run.provenance.get("origin") or {}
+        if origin:
+            by_seed = groups.setdefault((origin["file"], origin["size"]), {})
+            by_seed.setdefault(int(run.provenance["seed"]), {})[run.provenance["experiment"]] = run
+    found = []
+    for (file, size), by_seed in groups.items():
+        command = next(iter(next(iter(by_seed.values())).values())).provenance.get("command", "")
+        for claim in getattr(plugins.load_file(file), "CLAIMS", ()):
+            found.append(Judged(Path(file).stem, size, command, claim, judge(claim, by_seed)))
+    return found
