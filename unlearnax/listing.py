@@ -96,13 +96,15 @@ def doctor() -> Table:
         made.add_row(name, shown)
     made.add_row("JAX devices", ", ".join(str(device) for device in jax.local_devices()))
     made.add_row("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
-    for name in ("digits", "fashion_mnist"):
+    for name in ("digits", "fashion_mnist", "cifar10", "cifar100"):
         try:
             splits = data.load(name)
             sizes = ", ".join(f"{len(getattr(splits, part).x)} {part}" for part in ("train", "validation", "test"))
             made.add_row(f"data: {name}", f"found: {sizes}, {np.dtype(splits.train.x.dtype)}")
-        except (FileNotFoundError, ValueError) as error:
+        except FileNotFoundError as error:
             made.add_row(f"data: {name}", f"not found: {error}")
+        except (ImportError, ValueError) as error:  # there, but damaged, or of a layout that cannot be read
+            made.add_row(f"data: {name}", f"not usable: {error}")
     held = cache_folder() / "store"
     entries = sum(1 for _ in held.iterdir()) if held.is_dir() else 0
     made.add_row("cache folder", f"{cache_folder()} ({entries} store entries)")

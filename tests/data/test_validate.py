@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unlearnax import data
-from unlearnax.data.validate import check_splits, stratified
+from unlearnax.data.validate import check_splits, held_out, stratified
 from unlearnax.types import Dataset, InputSpec, Splits
 
 
@@ -88,6 +88,19 @@ def test_stratified_parts_are_disjoint_and_in_proportion(counts, shares, seed):
         assert abs((y[one] == label).sum() - count * first / len(y)) <= len(counts)
     (smaller,) = stratified(y, (first // 2,), seed)
     assert set(smaller) <= set(one)
+
+
+def test_what_is_held_out_stays_the_same():
+    """The very rows: another draw would make other problems of the same name."""
+    y = np.arange(40) % 4
+    train, validation = held_out(y, 5, 50, train_size=8)
+    assert (train.tolist(), validation.tolist()) == ([0, 1, 5, 14, 15, 32, 38, 39], [9, 16, 19, 22])
+    whole, same = held_out(y, 5, 50)
+    assert same.tolist() == validation.tolist()
+    assert sorted([*whole, *same]) == list(range(40))
+    assert len(held_out(y, 1, 50_000)[1]) == 1
+    with pytest.raises(ValueError, match="Expected train_size=37 to be at most 36"):
+        held_out(y, 5, 50, train_size=37)
 
 
 def test_load_suggests_the_nearest_name():

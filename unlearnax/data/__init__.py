@@ -7,19 +7,24 @@ from typing import Any
 
 from unlearnax import checks
 from unlearnax.data.arrays import arrays
+from unlearnax.data.cifar import cifar10, cifar100
 from unlearnax.data.digits import digits
 from unlearnax.data.fashion_mnist import fashion_mnist
+from unlearnax.data.modular import modular
 from unlearnax.data.shapes import shapes
 from unlearnax.types import Splits
 
 DATASETS: dict[str, Callable[..., Splits]] = {
     "digits": digits,
     "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
     "shapes": shapes,
+    "modular": modular,
     "arrays": arrays,
 }
 
-__all__ = ["DATASETS", "arrays", "digits", "fashion_mnist", "load", "shapes"]
+__all__ = ["DATASETS", "arrays", "cifar10", "cifar100", "digits", "fashion_mnist", "load", "modular", "shapes"]
 
 
 def load(dataset: str, /, **arguments: Any) -> Splits:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from unlearnax import checks
-from unlearnax.data.validate import check_splits, stratified
+from unlearnax.data.validate import check_splits, held_out
 from unlearnax.types import Dataset, InputSpec, Splits
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -117,12 +117,7 @@ def fashion_mnist(folder: str | Path | None = None, *, labels: str = "fine", tra
     place = find_folder(folder)
     images, fine = _read_pair(place, *FILES[:2])
     test_images, test_fine = _read_pair(place, *FILES[2:])
-    held = max(len(images) * VALIDATION // 60_000, 1)
-    validation, train = stratified(fine, (held, len(images) - held), seed=0)
-    if train_size is not None:
-        if train_size > len(train):
-            raise ValueError(f"Expected train_size={train_size} to be at most {len(train)}.")
-        train = train[stratified(fine[train], (int(train_size),), seed=1)[0]]
+    train, validation = held_out(fine, VALIDATION, 60_000, train_size)
 
     def dataset(x: np.ndarray, concept: np.ndarray) -> Dataset:
         return Dataset(x[..., None], TO_COARSE[concept] if labels == "coarse" else concept, concept)

@@ -85,3 +85,24 @@ def stratified(y: np.ndarray, sizes: tuple[int, ...], seed: int) -> list[np.ndar
         rank[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
     order = np.argsort(rank, kind="stable")
     return [np.sort(part) for part in np.split(order, np.cumsum(sizes))[: len(sizes)]]
+
+
+def held_out(
+    y: np.ndarray, validation: int, published: int, train_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the train and validation splits of a training file `y` `[N]`, fixed and stratified (seed 0).
+
+    Args:
+        validation: of the `published` rows; of another number, the same share, at least 1.
+        train_size: keep a stratified subset of that many training rows, the smaller inside the larger; None keeps all.
+
+    Raises:
+        ValueError: a `train_size` above what there is.
+    """
+    held = max(len(y) * validation // published, 1)
+    rows, train = stratified(y, (held, len(y) - held), seed=0)
+    if train_size is not None:
+        if train_size > len(train):
+            raise ValueError(f"Expected train_size={train_size} to be at most {len(train)}.")
+        train = train[stratified(y[train], (int(train_size),), seed=1)[0]]
+    return train, rows
