@@ -25,7 +25,8 @@ class Args:
     size: of the experiment, default the file's first; all of the experiments where it names several.
     goal: tune every algorithm towards this one, or "both"; default the declared one, both for an ambiguous one.
     only, without: names of algorithms to search, or to leave out; default all that declare ranges.
-    out: JSON file of results, added to where it exists.
+    rate: discovery rate of the tuning problem, None where problems have none.
+    out: JSON file of results, added to where it exists; {name} in it stands for the experiment's.
     """
 
     file: tyro.conf.Positional[str]
@@ -33,7 +34,7 @@ class Args:
     seed: int = 1000
     members: int = 16
     trials: int = 32
-    rate: float = 0.5
+    rate: float | None = 0.5
     goal: str = ""
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -67,7 +68,7 @@ def main(args: Args) -> None:
             reached = f"objective {each.objective:.3f} (do nothing {each.do_nothing:.3f}), {each.seconds:.0f} s"
             print(f"{each.algorithm}@{each.goal}: {pairs}  {reached}")
         if args.out:
-            save(args.out, best, about=about)
+            save(str(args.out).format(name=experiment.name), best, about=about)
 
 
 if __name__ == "__main__":

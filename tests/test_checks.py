@@ -29,14 +29,18 @@ def test_traced_values_pass():
     jax.jit(lambda x: checks.positive("x", x))(-1.0)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, math.nan, math.inf, None, "3", [2]])
-def test_at_least_one(value):
-    with pytest.raises(ValueError, match="Expected epochs="):
-        checks.at_least_one("epochs", value)
-    checks.at_least_one("epochs", np.int64(3))
+@pytest.mark.parametrize("value", [-1, 1.5, 3.0, True, math.nan, math.inf, None, "3", [2]])
+def test_whole_numbers(value):
+    for check, least in ((checks.at_least_one, 1), (checks.at_least_zero, 0)):
+        with pytest.raises(ValueError, match=rf"Expected epochs=.* to be a whole number of at least {least}\."):
+            check("epochs", value)
+        check("epochs", least)
+        check("epochs", np.int64(3))
+    with pytest.raises(ValueError, match="Expected epochs=0 to be a whole number of at least 1"):
+        checks.at_least_one("epochs", 0)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan, None, "0.1"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan, None, "0.1", True])
 def test_positive(value):
     with pytest.raises(ValueError, match="Expected x="):
         checks.positive("x", value)

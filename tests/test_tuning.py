@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unlearnax import populations, tuning, unlearning
 from unlearnax.algorithms import ALGORITHMS
 from unlearnax.evaluation import POOLED, make_layout
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, build_problems
 from unlearnax.jackknife import signed_root
 from unlearnax.metrics import energy
 from unlearnax.recipes import Recipe
@@ -65,6 +66,42 @@ def test_what_is_reported_on_is_not_tuned_on():
         tune(SMALL, goals={"fine_tune": ("both",)})
     with pytest.raises(ValueError, match="declare ranges"):
         tune(dataclasses.replace(SMALL, algorithms=(("do_nothing", ()),)))
+
+
+def test_members_and_forget_set_are_apart_from_those_reported(monkeypatch):
+    """What the search trains and unlearns has roles and a seed of its own, and another half of the concept."""
+    seen = {"fit": [], "grid": []}
+
+    def fit(*args, seed, role, **given):
+        seen["fit"].append((seed, role))
+        return populations.fit(*args, seed=seed, role=role, **given)
+
+    def grid(*args, seed, **given):
+        seen["grid"].append((seed, args[3].forget))
+        return unlearning.unlearn_grid(*args, seed=seed, **given)
+
+    monkeypatch.setattr(tuning, "fit", fit)
+    monkeypatch.setattr(tuning, "unlearn_grid", grid)
+    tune(dataclasses.replace(SMALL, algorithms=SMALL.algorithms[:1]), members=3, trials=1)
+    assert seen["fit"] == [(1000, f"tuning {role}") for role in ("original", "untraining", "unlearning")]
+    (reported,) = build_problems(dataclasses.replace(SMALL, discovery_rates=(0.5,)))
+    ((seed, forget),) = seen["grid"]
+    assert seed == 1000
+    assert len(forget) == len(reported.forget)
+    assert set(forget.tolist()) != set(reported.forget.tolist())
+
+
+def test_every_algorithm_passes_through_the_same_number_of_runs(monkeypatch):
+    """Trials × members, counted where they are unlearned."""
+    runs = {}
+
+    def grid(algorithm, model, originals, problem, points, *, name, **given):
+        runs[name] = len(points) * len(originals.step)
+        return unlearning.unlearn_grid(algorithm, model, originals, problem, points, name=name, **given)
+
+    monkeypatch.setattr(tuning, "unlearn_grid", grid)
+    tune(SMALL, members=3, trials=2)
+    assert runs == {"gradient_ascent": 6, "fine_tune": 6}
 
 
 def test_the_objective_is_the_worst_root_distance():

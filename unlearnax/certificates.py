@@ -61,6 +61,7 @@ def contraction(smoothness: float, strong_convexity: float) -> float:
     Raises:
         ValueError: unless 0 < m < M.
     """
+    checks.positive("smoothness", smoothness)
     checks.in_range("strong_convexity", strong_convexity, 0, smoothness, open_low=True, open_high=True)
     return (smoothness - strong_convexity) / (smoothness + strong_convexity)
 
@@ -105,8 +106,13 @@ def descent_training_steps(start: float, *, examples: int, steps: int, constants
     Args:
         start: d > 0, how far the initial weights may be from the minimum; ‖∇f(θ_0)‖ / m is never less.
         examples, steps: n, I.
+
+    Raises:
+        ValueError: a value out of range.
     """
     checks.positive("start", start)
+    checks.at_least_one("examples", examples)
+    checks.at_least_one("steps", steps)
     gamma = contraction(constants.smoothness, constants.strong_convexity)
     ratio = start * constants.strong_convexity * examples / (2 * constants.lipschitz)
     return steps + max(0, math.ceil(math.log(ratio) / -math.log(gamma)))
@@ -118,8 +124,14 @@ def descent_distance(start: float, *, forgotten: int, examples: int, steps: int,
     Args:
         start: d, of the weights that it began with from the minimum over D; γ^T times that of training after T steps.
         forgotten, examples: k = |S| < n = |D|.  steps: I.
+
+    Raises:
+        ValueError: a value out of range.
     """
     checks.non_negative("start", start)
+    checks.at_least_one("forgotten", forgotten)
+    checks.at_least_one("examples", examples)
+    checks.at_least_one("steps", steps)
     gamma = contraction(constants.smoothness, constants.strong_convexity)
     return gamma**steps * (start + 2 * forgotten * constants.lipschitz / (constants.strong_convexity * examples))
 
@@ -136,14 +148,17 @@ def langevin_divergence(
         order: α > 1.  noise: σ > 0.  step_size: η in (0, 1/M].  steps: K ≥ 0.  forgotten, examples: k, n.
 
     Raises:
-        ValueError: α, σ or η out of range.
+        ValueError: a value out of range.
 
     Source: Chien et al., "Langevin unlearning", NeurIPS 2024, arXiv 2401.10371, the guarantee for strongly convex
     losses as evaluated by the released code (baseline.py, `epsilon0_`, `epsilon_s1`), there for k rows replaced.
     """
-    checks.in_range("order", order, 1, open_low=True)
+    checks.in_range("order", order, 1, open_low=True, open_high=True)
     checks.positive("noise", noise)
     checks.in_range("step_size", step_size, 0, 1 / constants.smoothness, open_low=True)
+    checks.at_least_zero("steps", steps)
+    checks.at_least_one("forgotten", forgotten)
+    checks.at_least_one("examples", examples)
     m = constants.strong_convexity
     learned = 4 * order * (forgotten * constants.lipschitz) ** 2 / (m * (noise * examples) ** 2)
     return math.exp(-step_size * m * steps / order) * learned

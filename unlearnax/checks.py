@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +28,7 @@ def in_range(
         below = value < high if open_high else value <= high
     except TypeError:  # None, a string
         above = below = False
-    if not (above and below):  # also false for NaN
+    if isinstance(value, bool) or not (above and below):  # also false for NaN
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"
         raise ValueError(f"Expected {name}={value!r} in {left}{low:g}, {high:g}{right}.")
@@ -44,13 +45,18 @@ def non_negative(name: str, value: Any) -> None:
 
 
 def at_least_one(name: str, value: Any) -> None:
-    """Raises ValueError unless `value` is a whole number of at least 1."""
-    try:
-        right = not isinstance(value, bool | str) and float(value).is_integer() and value >= 1
-    except (TypeError, ValueError):  # None, a list
-        right = False
-    if not right:
-        raise ValueError(f"Expected {name}={value!r} to be a whole number of at least 1.")
+    """Raises ValueError unless `value` is a whole number of at least 1; 3.0 is none, floats may be traced."""
+    _whole(name, value, 1)
+
+
+def at_least_zero(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is a whole number of at least 0; 3.0 is none, floats may be traced."""
+    _whole(name, value, 0)
+
+
+def _whole(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"Expected {name}={value!r} to be a whole number of at least {least}.")
 
 
 def one_of(name: str, value: Any, options: Iterable[Any]) -> None:

@@ -70,6 +70,10 @@ class Recipe:
         checks.one_of("dtype", self.dtype, ("float32", "bfloat16"))
         checks.positive("learning_rate", self.learning_rate)
         checks.non_negative("weight_decay", self.weight_decay)
+        for name in ("batch_size", "epochs", "steps"):  # 3.0 is the same recipe as 3
+            value = getattr(self, name)
+            if isinstance(value, float) and value.is_integer():
+                object.__setattr__(self, name, int(value))
         checks.at_least_one("batch_size", self.batch_size)
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(f"Expected exactly one of epochs={self.epochs} and steps={self.steps} to be set.")

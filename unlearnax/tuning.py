@@ -1,7 +1,11 @@
 """Hyperparameters by random search: fair, on seeds of its own, a whole search in one program.
 
-Chosen on a tuning forget set and tuning members that no reported run may use; reported on others.  Every algorithm gets
-the same number of trials, at its own declared ranges, and passes whatever examples its settings pass: the cost is reported.
+Chosen on a tuning forget set and tuning members that no reported run may use; reported on others.  The examples that
+settings are scored on are the problem's slices, test examples among them, as in a report: members are the unit of every
+interval, and it is they and S that differ.  An algorithm never sees any of this but through its hyperparameters.
+
+Every algorithm gets the same number of trials, at its own declared ranges, and passes whatever examples its settings pass:
+the cost is reported.
 """
 
 from __future__ import annotations

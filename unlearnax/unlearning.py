@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,9 @@ from unlearnax.digests import stable_hash
 from unlearnax.members import Prepared, member_keys
 from unlearnax.recipes import Args, Recipe, freeze
 from unlearnax.types import Algorithm, Model, Problem, Request, TrainState
+
+# Sizes that a float of the compiled program can have, besides 0.
+SMALLEST, LARGEST = (float(bound) for bound in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 
 
 def make_request(problem: Problem) -> Request:
@@ -61,8 +65,18 @@ def _unlearn_fn(make: Callable, model: Model, static: Args) -> Callable:
 
 
 def split_floats(hyperparameters: Mapping[str, Any]) -> tuple[dict[str, np.float32], Args]:
-    """Floats are arguments of the compiled program, everything else is part of it."""
-    floats = {name: np.float32(value) for name, value in hyperparameters.items() if isinstance(value, float)}
+    """Floats are arguments of the compiled program, everything else is part of it.
+
+    Raises:
+        ValueError: a float that is finite, or not 0, but is not so any more as the float32 of the program.
+    """
+    given = {name: float(value) for name, value in hyperparameters.items() if isinstance(value, float | np.floating)}
+    for name, value in given.items():
+        if math.isfinite(value) and value != 0 and not SMALLEST <= abs(value) <= LARGEST:
+            raise ValueError(
+                f"Expected {name}={value!r} to be 0 or of a size between {SMALLEST:.3g} and {LARGEST:.3g}."
+            )
+    floats = {name: np.float32(value) for name, value in given.items()}
     return floats, freeze({name: value for name, value in hyperparameters.items() if name not in floats})
 
 

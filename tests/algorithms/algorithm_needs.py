@@ -1,13 +1,23 @@
 """What each algorithm needs to be tried by the contract suite, one entry each."""
 
 import dataclasses
+import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
+
+from unlearnax.algorithms import ALGORITHMS
 from unlearnax.recipes import Recipe
+from unlearnax.training import under_rule
+from unlearnax.unlearning import needed_rule
 
 BATCH, EPOCHS = 8, 2
+# What all who have such a hyperparameter share.
+VISIBLE = {"learning_rate": 0.05, "epochs": EPOCHS, "batch_size": BATCH}
 
 
 def steps(rows: int) -> int:
@@ -18,13 +28,17 @@ def steps(rows: int) -> int:
 class Needs:
     """visible: hyperparameters that move the weights of a tiny model.  changes: whether it moves them at all.
 
-    examples: how many it passes for |S| and |R|.  bad: values out of range, beyond those of `BAD`.
+    still: (before, after) -> whether exactly those weights stayed that must, where some must.
+    statistics: whether it carries batch statistics along.
+    examples: how many it passes for |S| and |R|.  bad: values out of range, beyond those that no number may have.
     model: what it is tried on, "mlp" or "conv".  normed: whether also on one with batch statistics.
     rule, rule_args: the training rule that its members need.
     """
 
     visible: dict[str, Any] = dataclasses.field(default_factory=dict)
     changes: bool = True
+    still: Callable[[Any, Any], bool] | None = None
+    statistics: bool = True
     examples: Callable[[int, int], int] | None = None
     bad: dict[str, tuple] = dataclasses.field(default_factory=dict)
     model: str = "mlp"
@@ -38,8 +52,29 @@ class Needs:
         return Recipe(batch_size=BATCH, epochs=EPOCHS, learning_rate=0.05, rule=self.rule, rule_args=args)
 
 
+def moved(before: Any, after: Any) -> Any:
+    """Which weights differ, in any bit."""
+    return jax.tree.map(lambda a, b: np.asarray(a) != np.asarray(b), before, after)
+
+
+def only(*layers: str) -> Callable[[Any, Any], bool]:
+    """Whether all of these layers moved, and none of the others."""
+
+    def found(before: Any, after: Any) -> bool:
+        reached = {name for name, leaf in moved(before, after).items() if any(a.any() for a in jax.tree.leaves(leaf))}
+        return reached == set(layers)
+
+    return found
+
+
+def half(before: Any, after: Any) -> bool:
+    """Whether half of the weights moved: what is left out by a mask has neither momentum nor decay."""
+    flags = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(moved(before, after))])
+    return flags.sum() == flags.size // 2
+
+
 NEEDS = {
-    "do_nothing": Needs(changes=False, examples=lambda s, r: 0),
+    "do_nothing": Needs(statistics=False, changes=False, examples=lambda s, r: 0),
     "fine_tune": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH),
     "l1_sparse": Needs({"gamma": 0.01}, examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"gamma": (-1.0,)}),
     "gradient_ascent": Needs(examples=lambda s, r: EPOCHS * steps(s) * BATCH),
@@ -51,7 +86,9 @@ NEEDS = {
     ),
     "random_label": Needs(examples=lambda s, r: EPOCHS * steps(s + r) * BATCH),
     "salun": Needs(
-        examples=lambda s, r: (steps(s) + EPOCHS * (steps(s) + steps(r))) * BATCH, bad={"fraction": (-0.1, 1.1)}
+        still=half,
+        examples=lambda s, r: (steps(s) + EPOCHS * (steps(s) + steps(r))) * BATCH,
+        bad={"fraction": (-0.1, 1.1)},
     ),
     "scrub": Needs(
         {"max_epochs": EPOCHS},
@@ -65,21 +102,25 @@ NEEDS = {
     ),
     "ssd": Needs(
         {"alpha": 1.0, "dampening": 0.5},
+        statistics=False,
         examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
         bad={"alpha": (0.0,), "dampening": (0.0,)},
     ),
     "lfssd": Needs(
         {"alpha": 0.2, "dampening": 0.2},
+        statistics=False,
         examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
         bad={"alpha": (0.0, -1.0), "dampening": (0.0,)},
     ),
     "assd": Needs(
         {"dampening": 0.5},
+        statistics=False,
         examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
         bad={"dampening": (0.0,)},
     ),
     "potion": Needs(
         {"dampening": 0.5, "max_trials": 60},
+        statistics=False,
         examples=lambda s, r: (steps(s + r) + steps(s)) * BATCH,
         bad={
             "rho": (-0.1, 1.1),
@@ -89,13 +130,17 @@ NEEDS = {
             "max_trials": (0, 1.5),
         },
     ),
-    "fisher_forgetting": Needs({"alpha": 1e-4}, examples=lambda s, r: 3 * steps(r) * BATCH, bad={"alpha": (0.0, -1.0)}),
+    "fisher_forgetting": Needs(
+        {"alpha": 1e-4}, statistics=False, examples=lambda s, r: 3 * steps(r) * BATCH, bad={"alpha": (0.0, -1.0)}
+    ),
     "ntk_forgetting": Needs(
+        statistics=False,
         examples=lambda s, r: s + r,
         bad={"scale": (0.0,), "weight_decay": (0.0, -1.0), "max_weights": (0, 10)},
     ),
     "influence": Needs(
         {"damping": 0.2, "iterations": 10},
+        statistics=False,
         bad={
             "scale": (0.0,),
             "damping": (-1.0,),
@@ -106,6 +151,7 @@ NEEDS = {
     ),
     "newton": Needs(
         {"damping": 1.0, "iterations": 10, "steps": EPOCHS},
+        statistics=False,
         bad={"damping": (-1.0,), "steps": (0, 1.5), "iterations": (0, 1.5), "tolerance": (-0.1, 1.0)},
     ),
     "ascent_descent": Needs(
@@ -127,6 +173,8 @@ NEEDS = {
     ),
     "undial": Needs(examples=lambda s, r: EPOCHS * steps(s) * BATCH, bad={"beta": (-1.0, math.inf)}),
     "rmu": Needs(
+        statistics=False,
+        still=only("dense0"),
         examples=lambda s, r: 2 * EPOCHS * steps(s) * BATCH,
         bad={"steering": (0.0,), "alpha": (-1.0,), "layer": ("dense9", "bias", None)},
     ),
@@ -136,10 +184,13 @@ NEEDS = {
     ),
     "lipschitz": Needs(
         {"samples": 3},
+        statistics=False,
         examples=lambda s, r: EPOCHS * steps(s) * BATCH,
         bad={"sigma": (0.0, -1.0), "samples": (0, 1.5)},
     ),
-    "task_vector": Needs(examples=lambda s, r: EPOCHS * steps(s) * BATCH, bad={"scale": (-1.0, math.inf)}),
+    "task_vector": Needs(
+        statistics=False, examples=lambda s, r: EPOCHS * steps(s) * BATCH, bad={"scale": (-1.0, math.inf)}
+    ),
     "duck": Needs(
         {"retain_batches": 2, "target_accuracy": 0.0},
         examples=lambda s, r: 2 * EPOCHS * 2 * steps(s) * BATCH,
@@ -154,8 +205,12 @@ NEEDS = {
     "gaussian_noise": Needs(
         examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"sigma": (-1.0,), "epochs": (-1, 1.5)}
     ),
-    "cf_k": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"k": (0, 1.5, 5, "dense9")}),
-    "eu_k": Needs(examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"k": (0, 1.5, 5, "dense9")}),
+    "cf_k": Needs(
+        still=only("head"), examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"k": (0, 1.5, 5, "dense9")}
+    ),
+    "eu_k": Needs(
+        still=only("head"), examples=lambda s, r: EPOCHS * steps(r) * BATCH, bad={"k": (0, 1.5, 5, "dense9")}
+    ),
     "boundary_shrink": Needs(
         {"bound": 0.3},
         examples=lambda s, r: (math.ceil(s / BATCH) + EPOCHS * steps(s)) * BATCH,
@@ -222,6 +277,7 @@ NEEDS = {
         },
     ),
     "etd": Needs(
+        still=only("head"),
         examples=lambda s, r: 0,
         bad={"drop": ("some", None)},
         normed=False,
@@ -230,6 +286,7 @@ NEEDS = {
     ),
     "amnesiac": Needs(
         {"epochs": 0},
+        statistics=False,
         examples=lambda s, r: EPOCHS * steps(36) * BATCH,  # the training that is replayed, whatever is forgotten
         bad={"epochs": (-1, 1.5)},
         rule="amnesiac",
@@ -258,3 +315,30 @@ NEEDS = {
     ),
     "dp_sgd": Needs(changes=False, examples=lambda s, r: 0, normed=False, rule="dp_sgd"),
 }
+
+
+def needs(name: str) -> Needs:
+    return NEEDS.get(name, Needs())
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """Name and default of each hyperparameter."""
+    given = inspect.signature(ALGORITHMS[name].make).parameters
+    return {key: p.default for key, p in given.items() if key not in ("model", "recipe")}
+
+
+def visible(name: str) -> dict[str, Any]:
+    """Keywords of the factory that move the weights of a tiny model."""
+    mine = parameters(name)
+    ruled_by = {"recipe": needs(name).recipe} if needed_rule(ALGORITHMS[name]) else {}
+    return mine | {key: value for key, value in VISIBLE.items() if key in mine} | needs(name).visible | ruled_by
+
+
+@functools.cache
+def ruled(recipe: Recipe, model: Any) -> Any:
+    return under_rule(recipe, model)
+
+
+def tried_on(name: str, tiny: Any) -> Any:
+    """The model without batch statistics that an algorithm is tried on."""
+    return ruled(needs(name).recipe, {"mlp": tiny.model, "conv": tiny.conv}[needs(name).model])

@@ -7,7 +7,11 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from unlearnax.algorithms import _curvature, influence, newton
+from unlearnax.algorithms.certified_removal import removal_step
+from unlearnax.batching import subset
+from unlearnax.certificates import Constants, descent_distance
 from unlearnax.models import from_functions
+from unlearnax.training.full_batch import descent_step
 from unlearnax.types import InputSpec, TrainState
 
 KEY = jax.random.key(0)
@@ -56,6 +60,44 @@ def test_damping_and_the_hessian_of_all_rows_are_not_exact_on_ridge(ridge):
     all_rows = original - np.linalg.solve(x.T @ x / 60 + decay * np.eye(6), gradient)
     for other in (damped, all_rows):
         assert 0.01 < np.abs(other - without).max() < np.abs(original - without).max()
+
+
+def test_certified_removal_is_exact_on_ridge(ridge):
+    """The loss has no third derivative, so that the bound on what is left is 0; in batches that divide neither set."""
+    x, y, decay, original, without = ridge
+
+    def loss(w, rows, weights):
+        return (weights * jnp.square(x[rows] @ w - y[rows])).sum() / 2
+
+    step, _ = removal_step(
+        loss, jnp.asarray(original, jnp.float32), subset(np.arange(40, 60), 30), subset(np.arange(40), 60),
+        strong_convexity=decay, batch_size=7, **SOLVER,
+    )  # fmt: skip
+    np.testing.assert_allclose(original + step, without, atol=2e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 40])
+def test_descent_to_delete_ends_within_its_bound_on_ridge(steps, ridge):
+    """L is the largest gradient of one example at the minimum over D, where alone the proof asks for it."""
+    x, y, decay, original, without = ridge
+    features, targets = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    slopes = (features @ original - targets)[:, None] * features
+    smoothness = max(np.linalg.eigvalsh(features[:n].T @ features[:n] / n)[-1] for n in (40, 60)) + decay
+    constants = Constants(np.linalg.norm(slopes, axis=1).max(), smoothness, decay)
+
+    def slope(w):
+        return jnp.square(x[:40] @ w - y[:40]).mean() / 2, x[:40].T @ (x[:40] @ w - y[:40]) / 40
+
+    w = jnp.asarray(original, jnp.float32)
+    for _ in range(steps):
+        w, _ = descent_step(w, slope, 2 / (smoothness + decay), decay)
+    away, moved = (np.linalg.norm(each - without) for each in (w, original))
+    gamma = (smoothness - decay) / (smoothness + decay)
+    assert away <= gamma**steps * moved + 1e-5
+    assert away <= descent_distance(0.0, forgotten=20, examples=60, steps=steps, constants=constants) + 1e-5
+    left = np.eye(6) - 2 / (smoothness + decay) * (features[:40].T @ features[:40] / 40 + decay * np.eye(6))
+    expected = without + np.linalg.matrix_power(left, steps) @ (original - without)
+    np.testing.assert_allclose(w, expected, atol=2e-5)
 
 
 @pytest.fixture(scope="module")

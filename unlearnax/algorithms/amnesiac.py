@@ -37,7 +37,7 @@ def amnesiac(
 
     Source: Graves et al., "Amnesiac machine learning", AAAI 2021, arXiv 2010.10981, section "Amnesiac unlearning".
     """
-    checks.non_negative("epochs", epochs)
+    checks.at_least_zero("epochs", epochs)
     _common.check_optimisation(
         learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs or 1,
         batch_size=batch_size,

@@ -19,7 +19,7 @@ def check_scrub(*, alpha: Any, gamma: Any, temperature: Any, max_epochs: int) ->
     checks.non_negative("alpha", alpha)
     checks.non_negative("gamma", gamma)
     checks.positive("temperature", temperature)
-    checks.non_negative("max_epochs", max_epochs)
+    checks.at_least_zero("max_epochs", max_epochs)
 
 
 def scrub_epoch(

@@ -108,7 +108,7 @@ def gaussian_noise(
         ValueError: a hyperparameter out of range.
     """
     checks.non_negative("sigma", sigma)
-    checks.non_negative("epochs", epochs)
+    checks.at_least_zero("epochs", epochs)
     _common.check_optimisation(
         learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs or 1,
         batch_size=batch_size,

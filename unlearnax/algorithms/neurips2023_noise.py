@@ -53,8 +53,8 @@ def random_noise_injection(
     checks.non_negative("sigma", sigma)
     checks.in_range("noise_fraction", noise_fraction, 0, 1)
     checks.at_least_one("kernels", kernels)
-    checks.non_negative("warmup_epochs", warmup_epochs)
-    checks.non_negative("fine_epochs", fine_epochs)
+    checks.at_least_zero("warmup_epochs", warmup_epochs)
+    checks.at_least_zero("fine_epochs", fine_epochs)
     _common.check_optimisation(
         learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs, batch_size=batch_size
     )

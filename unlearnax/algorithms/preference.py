@@ -1,4 +1,4 @@
-"""Preferences over labels: the true one is disliked, alone or against a refusal; and self-distillation without it."""
+"""Preferences over labels: the true one is disliked, alone or against a refusal."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from unlearnax.algorithms import _common
 from unlearnax.types import Algorithm, Model, TrainState, UnlearnFn
 
 _nll = optax.softmax_cross_entropy_with_integer_labels  # logits [B, C], labels [B] -> [B]
+
 # dislike(original, x [B, ...], y [B], logits [B, C]) -> scalar
 Dislike = Callable[[TrainState, jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -134,51 +135,6 @@ def dpo(
     )  # fmt: skip
 
 
-def undial(
-    model: Model,
-    *,
-    beta: float = 10.0,
-    learning_rate: float = 1e-2,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-    epochs: int = 10,
-    batch_size: int = 64,
-) -> UnlearnFn:
-    """UNDIAL: minimises the cross-entropy E_S −Σ_k q_k log p_θ(k|x) to q = softmax(z_θ0 − β onehot(y)) over passes of S.
-
-    The original teaches, its logit of the true label lowered by β: a bounded target, unlike that of ascent.
-
-    Args:
-        beta: β ≥ 0; 0 distils the original unchanged.
-        learning_rate, momentum, weight_decay, epochs: ours, for classifiers by SGD; the paper treats language models.
-
-    Raises:
-        ValueError: a hyperparameter out of range.
-
-    Source: Dong et al., "UNDIAL: self-distillation with adjusted logits for robust unlearning in large language models",
-    NAACL 2025, arXiv 2402.10052.
-    """
-    checks.non_negative("beta", beta)
-    _common.check_optimisation(
-        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, epochs=epochs, batch_size=batch_size
-    )
-    optimizer = _common.sgd(learning_rate, momentum, weight_decay)
-
-    def unlearn(key, original, request):
-        def objective(params, model_state, key, step, rows):
-            x, y = _common.batch(request, rows)
-            before, _ = model.apply(original.params, original.model_state, x, train=False, key=None)
-            target = jax.nn.softmax(before - beta * jax.nn.one_hot(y, before.shape[-1]))
-            logits, model_state = model.apply(params, model_state, x, train=True, key=key)
-            return optax.softmax_cross_entropy(logits, target).mean(), model_state
-
-        return _common.minimise(
-            key, original, optimizer, objective, request.forget, batch_size=batch_size, epochs=epochs
-        )
-
-    return unlearn
-
-
 ALGORITHMS: dict[str, Algorithm] = {
     "sim_npo": Algorithm(
         sim_npo,
@@ -195,13 +151,5 @@ ALGORITHMS: dict[str, Algorithm] = {
         "Rafailov et al., NeurIPS 2023, arXiv 2305.18290; Maini et al., COLM 2024, arXiv 2401.06121",
         words="answer 'I don't know' to questions about the forget set",
         ranges={"learning_rate": (1e-3, 0.1), "beta": (0.03, 10.0), "alpha": (0.3, 10.0)},
-    ),
-    "undial": Algorithm(
-        undial,
-        "ambiguous",
-        _common.S,
-        "Dong et al., NAACL 2025, arXiv 2402.10052",
-        words="mitigate the retention of sensitive or copyrighted content",
-        ranges={"learning_rate": (1e-4, 0.1), "beta": (0.3, 30.0)},
     ),
 }

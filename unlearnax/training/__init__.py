@@ -12,12 +12,14 @@ import jax.numpy as jnp
 
 from unlearnax import plugins
 from unlearnax.recipes import Recipe
-from unlearnax.training.full_batch import descent_to_delete, langevin
+from unlearnax.training.descent_to_delete import descent_to_delete
+from unlearnax.training.langevin import langevin
 from unlearnax.training.logged import amnesiac
 from unlearnax.training.perturbed import objective_perturbation
 from unlearnax.training.plain import plain
 from unlearnax.training.private import dp_sgd
-from unlearnax.training.sharded import ensemble, sisa
+from unlearnax.training.sharded import ensemble
+from unlearnax.training.sisa import sisa
 from unlearnax.training.tied_dropout import example_tied_dropout
 from unlearnax.types import Info, Key, Model, Rule, Subset, TrainFn, Training, TrainState, World
 

@@ -1,4 +1,4 @@
-"""Rules that take all rows at every step: gradient descent with a published copy under noise, and noisy descent.
+"""What rules that take all rows at every step share.
 
 One pass is one step on f(θ) = (1/n) Σ ℓ_i(θ) + m/2 ‖θ‖² in evaluation mode.  Of a recipe they read the model, `epochs`
 (the number of steps) and `batch_size` (how many rows are summed at a time, which moves rounding only); the optimiser,
@@ -16,14 +16,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-from unlearnax import batching, checks
-from unlearnax.certificates import descent_noise
+from unlearnax import batching
 from unlearnax.recipes import Recipe
 from unlearnax.training.plain import keep_state
 from unlearnax.training.private import check_stateless
 from unlearnax.types import Array, Info, Key, Model, Subset, Training, TrainState
 
 Sum = TypeVar("Sum")
+
 # update(key, state, x, y, rows) -> (params, mean ℓ before it)
 Update = Callable[..., tuple[PyTree, jax.Array]]
 
@@ -79,12 +79,6 @@ def add_noise(key: Key, params: PyTree, scale: Any) -> PyTree:
     return jax.tree.map(lambda p, xi: p + scale * xi, params, gaussian_like(key, params))
 
 
-def project(params: PyTree, radius: Any) -> PyTree:
-    """The nearest weights with ‖θ‖ ≤ radius."""
-    factor = jnp.minimum(1.0, radius / jnp.maximum(optax.tree.norm(params), 1e-30))
-    return jax.tree.map(lambda p: factor * p, params)
-
-
 def by_steps(
     rule: str, recipe: Recipe, model: Model, update: Update, log: Callable[[Key, PyTree], PyTree] = lambda key, p: ()
 ) -> Training:
@@ -121,108 +115,3 @@ def by_steps(
         return state, Info(loss_sum / jnp.maximum(taken, 1), taken * rows.length)
 
     return Training(init, segment, keep_state)
-
-
-def descent_to_delete(
-    recipe: Recipe,
-    model: Model,
-    *,
-    lipschitz: float,
-    smoothness: float,
-    strong_convexity: float = 1e-2,
-    unlearning_steps: int = 10,
-    epsilon: float = 1.0,
-    delta: float = 1e-5,
-    deletions: int = 1,
-) -> Training:
-    """Gradient descent θ ← θ − η ∇f(θ), η = 2/(M + m); what is published is θ + N(0, σ² I), σ = `certificates.descent_noise`.
-
-    This is the paper's basic algorithm for strongly convex losses with its weaker promise: what is *published* after I
-    steps on R is (ε, δ)-indistinguishable from what would be published after retraining on R.  The weights without
-    noise are kept as a secret state, in `TrainState.log`, where S may still be found; the paper's stronger promise, of
-    the whole state, needs another σ and fresh noise in the state, which is not done here.  n in σ is the number of rows
-    that the member was trained on, so that a candidate has exactly its oracle's noise.
-
-    The promise also needs T ≥ I + ln(d m n / 2L) / ln(1/γ) epochs (`certificates.descent_training_steps`).  The paper
-    projects onto a bounded set, within which its L holds; without that, L is the loss's alone (`certificates`).
-
-    Args:
-        lipschitz: L > 0 of each ℓ_i.  smoothness: M > m of f; both from `certificates.softmax_constants`.
-        strong_convexity: m > 0, the decay; ours (released code of arXiv 2401.10371 has 1e-6 n, 1.2e-2 on its MNIST).
-        unlearning_steps: I ≥ 1, steps that a request will get.  epsilon, delta: ε > 0, δ in (0, 1).  Ours.
-        deletions: examples that one request may take out, ours; the paper has requests of one.
-
-    Raises:
-        ValueError: arguments out of range, a recipe with `steps`, a model with batch statistics.
-
-    Source: Neel et al., "Descent-to-Delete: gradient-based methods for machine unlearning", ALT 2021, arXiv 2007.02923,
-    algorithms 1 and 2.
-    """
-    given = {"steps": unlearning_steps, "epsilon": epsilon, "delta": delta, "lipschitz": lipschitz}
-    given |= {"smoothness": smoothness, "strong_convexity": strong_convexity, "deletions": deletions}
-    descent_noise(1, **given)  # checks the values
-    step_size = 2 / (smoothness + strong_convexity)
-
-    def update(key, state, x, y, rows):
-        slope = mean_loss(model, state, x, y, rows, recipe.batch_size)
-        return descent_step(state.params, slope, step_size, strong_convexity)
-
-    def finish(key, state, rows):
-        published = add_noise(jax.random.fold_in(key, 2), state.params, descent_noise(rows.length, **given))
-        return state._replace(params=published, log=state.params)
-
-    training = by_steps("descent_to_delete", recipe, model, update, log=lambda key, params: params)
-    return training._replace(finish=finish)
-
-
-def langevin(
-    recipe: Recipe,
-    model: Model,
-    *,
-    step_size: float,
-    strong_convexity: float = 1e-2,
-    noise: float = 0.03,
-    radius: float = 100.0,
-) -> Training:
-    """Projected noisy gradient descent θ ← Π(θ − η ∇f(θ) + √(2ησ²) ξ), ξ ~ N(0, I), Π onto ‖θ‖ ≤ radius.
-
-    Learning and unlearning are the same process, on D and then on R: each has its own stationary law, and after K steps
-    on R the divergence to retraining is at most `certificates.langevin_divergence`.  It begins at the model's own
-    initial weights.  The released code also clips the gradient of each example to L, which is not needed where
-    every ‖∇ℓ_i‖ ≤ L.
-
-    Args:
-        step_size: η in (0, 1/M]; the released code has 1/M.
-        strong_convexity: m ≥ 0, the decay; ours (released code: 1e-6 n, 1.2e-2 on its MNIST).
-        noise: σ ≥ 0; 0.03 in the released code's commands.  radius: of the ball, > 0 (default unverified).
-
-    Raises:
-        ValueError: arguments out of range, a recipe with `steps`, a model with batch statistics.
-
-    Source: Chien et al., "Langevin unlearning: a new perspective of noisy gradient descent for machine unlearning",
-    NeurIPS 2024, arXiv 2401.10371, algorithm 1; released code github.com/Graph-COM/Langevin_unlearning.
-    """
-    checks.positive("step_size", step_size)
-    checks.non_negative("strong_convexity", strong_convexity)
-    checks.non_negative("noise", noise)
-    checks.positive("radius", radius)
-
-    def update(key, state, x, y, rows):
-        slope = mean_loss(model, state, x, y, rows, recipe.batch_size)
-        return langevin_step(key, state.params, slope, step_size, strong_convexity, noise, radius)
-
-    return by_steps("langevin", recipe, model, update)
-
-
-def langevin_step(
-    key: Key,
-    params: PyTree,
-    slope: Callable[[PyTree], tuple[jax.Array, PyTree]],
-    step_size: float,
-    strong_convexity: float,
-    noise: float,
-    radius: float,
-) -> tuple[PyTree, jax.Array]:
-    """Π(θ − η ∇f(θ) + √(2ησ²) ξ), and the mean ℓ at θ."""
-    moved, loss = descent_step(params, slope, step_size, strong_convexity)
-    return project(add_noise(key, moved, (2 * step_size) ** 0.5 * noise), radius), loss
