@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from unlearnax import models, plans
+from unlearnax import models, plans, populations
 from unlearnax.cache import cache_folder
 from unlearnax.members import check_plan
 from unlearnax.populations import fit
@@ -86,6 +86,26 @@ def test_measuring_leaves_no_trace(model, world, winner, monkeypatch):
     assert same(measured.states, fit(model, RECIPE, world, 10, plan=winner).states)
     monkeypatch.setattr("unlearnax.members.Prepared.seconds", None)  # not measured again
     assert same(measured.states, fit(model, RECIPE, world, 10).states)
+
+
+def test_a_plan_is_settled_after_the_first_pass(model, world, monkeypatch):
+    """Later segments take longer for being longer: measuring then would compare unlike work and lose passes."""
+
+    class Late(float):
+        """A limit that the first segment stays below and every later one does not."""
+
+        asked = 0
+
+        def __lt__(self, took):
+            Late.asked += 1
+            return Late.asked > 1
+
+    monkeypatch.setattr(plans, "MEASURE_ABOVE", Late())
+    monkeypatch.setattr(populations, "SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr(plans, "fastest", lambda *given: "vmap:4")
+    found = fit(model, RECIPE, world, 8)
+    assert found.plan == "map"
+    assert same(found.states, fit(model, RECIPE, world, 8, plan="map").states)
 
 
 def test_short_training_is_not_measured(model, world, monkeypatch, tmp_path):

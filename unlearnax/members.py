@@ -61,20 +61,24 @@ def _mesh() -> jax.sharding.Mesh:
 
 
 @functools.cache
-def _jitted(fn: MemberFn, plan: str) -> Callable[..., Any]:
-    if plan == "solo":
-        return jax.jit(fn)
+def _jitted(fn: MemberFn, plan: str, spends: bool) -> Callable[..., Any]:
+    def one(spent: PyTree, member: PyTree, shared: PyTree) -> PyTree:
+        return fn((spent, member) if spends else member, shared)
 
-    def many(members: PyTree, shared: PyTree) -> PyTree:
+    if plan == "solo":
+        return jax.jit(one)  # it is called on one member of many: there is no buffer of its own to reuse
+
+    def many(spent: PyTree, members: PyTree, shared: PyTree) -> PyTree:
         if plan == "vmap":
-            return jax.vmap(fn, in_axes=(0, None))(members, shared)
+            return jax.vmap(one, in_axes=(0, 0, None))(spent, members, shared)
         width = int(plan.partition(":")[2] or 1)
-        one = lambda member: fn(member, shared)  # noqa: E731
-        return jax.lax.map(one, members, batch_size=width if width > 1 else None)
+        each = lambda both: one(both[0], both[1], shared)  # noqa: E731
+        return jax.lax.map(each, (spent, members), batch_size=width if width > 1 else None)
 
     along, everywhere = PartitionSpec("members"), PartitionSpec()
     return jax.jit(
-        jax.shard_map(many, mesh=_mesh(), in_specs=(along, everywhere), out_specs=along, check_vma=False),
+        jax.shard_map(many, mesh=_mesh(), in_specs=(along, along, everywhere), out_specs=along, check_vma=False),
+        donate_argnums=0,
     )
 
 
@@ -84,21 +88,24 @@ _compiled: dict[Any, Any] = {}
 class Prepared:
     """A member function compiled for given arguments: call it as often as needed; compiling is over when it exists."""
 
-    def __init__(self, fn: MemberFn, members: PyTree, shared: PyTree, plan: str) -> None:
+    def __init__(self, fn: MemberFn, members: PyTree, shared: PyTree, plan: str, spent: PyTree = ()) -> None:
         """Compiles `fn(member, shared)` for the shapes at hand, or finds it compiled.
 
         fn: a stable object (a cached factory's product): programs are cached by it.
         members: a tree of arrays with leading axis `[M]`.  shared: a tree passed to every member unchanged.
+        spent: another such tree, whose memory becomes the result's: a call uses its arrays up.  Where there is one, `fn` is
+            called as ``fn((spent, member), shared)``.
         """
         self._plan = resolve_plan(plan)
-        self._count = jax.tree.leaves(members)[0].shape[0]
-        first = jax.tree.map(lambda a: a[0], members) if self._plan == "solo" else self._place(members)
+        self._count = jax.tree.leaves((spent, members))[0].shape[0]
+        shapes = jax.tree.map(self._shape, (spent, members))
         shared = self.place_shared(shared)
-        avals = jax.tree.map(lambda a: jax.typeof(a), (first, shared))
+        avals = (shapes, jax.tree.map(lambda a: jax.typeof(a), shared))
         leaves, structure = jax.tree.flatten(avals)
         cache_key = (fn, self._plan, structure, tuple(leaves))
         if cache_key not in _compiled:
-            _compiled[cache_key] = _jitted(fn, self._plan).lower(first, shared).compile()
+            jitted: Any = _jitted(fn, self._plan, bool(jax.tree.leaves(spent)))
+            _compiled[cache_key] = jitted.lower(*shapes, shared).compile()
         self._program = _compiled[cache_key]
 
     def bytes(self) -> int:
@@ -106,13 +113,23 @@ class Prepared:
         found = self._program.memory_analysis()
         if found is None:
             return 0
-        return found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
+        own = found.output_size_in_bytes - found.alias_size_in_bytes  # results that reuse an argument need none
+        return found.argument_size_in_bytes + own + found.temp_size_in_bytes
 
-    def seconds(self, members: PyTree, shared: PyTree) -> float:
+    def seconds(self, members: PyTree, shared: PyTree, spent: PyTree = ()) -> float:
         """Wall time of one call, the result thrown away."""
         start = time.perf_counter()
-        self(members, shared)
+        self(members, shared, spent)
         return time.perf_counter() - start
+
+    def _shape(self, a: Any) -> jax.ShapeDtypeStruct:
+        """Of one argument of the program: a member's, or all members' on their devices."""
+        aval = jax.eval_shape(lambda a: a, a)
+        if self._plan == "solo":
+            return jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype)
+        sharding = NamedSharding(_mesh(), PartitionSpec("members"))
+        rows = math.ceil(self._count / _mesh().size) * _mesh().size
+        return jax.ShapeDtypeStruct((rows, *aval.shape[1:]), aval.dtype, sharding=sharding)
 
     def _place(self, members: PyTree) -> PyTree:
         """Pads the member axis to a multiple of the devices (repeating the last) and spreads it over them."""
@@ -132,14 +149,17 @@ class Prepared:
             return jax.tree.map(jnp.asarray, shared)
         return jax.device_put(jax.tree.map(jnp.asarray, shared), NamedSharding(_mesh(), PartitionSpec()))
 
-    def __call__(self, members: PyTree, shared: PyTree) -> PyTree:
+    def __call__(self, members: PyTree, shared: PyTree, spent: PyTree = ()) -> PyTree:
         """Runs every member and waits for the result, a tree with leading axis `[M]`."""
         shared = self.place_shared(shared)
         if self._plan == "solo":
-            each = [self._program(jax.tree.map(lambda a, i=i: a[i], members), shared) for i in range(self._count)]
+            one = lambda i: jax.tree.map(lambda a: a[i], (spent, members))  # noqa: E731
+            each = [self._program(*one(i), shared) for i in range(self._count)]
             return jax.block_until_ready(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
-        out = self._program(self._place(members), shared)
-        return jax.block_until_ready(jax.tree.map(lambda a: a[: self._count], out))
+        out = self._program(self._place(spent), self._place(members), shared)
+        if self._count % _mesh().size:
+            out = jax.tree.map(lambda a: a[: self._count], out)
+        return jax.block_until_ready(out)
 
 
 def run_members(fn: MemberFn, members: PyTree, shared: PyTree, plan: str = "auto") -> PyTree:

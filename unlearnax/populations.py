@@ -91,7 +91,7 @@ def _segment_fn(recipe: Recipe, model: Model) -> Callable:
     segment = training.make_training(recipe, model).segment
 
     def one(member, shared):
-        (key, state, own), (x, y, rows, passes) = member, shared
+        (state, (key, own)), (x, y, rows, passes) = member, shared
         # The length is shared: a bound of its own for each member would run masked work under vmap.
         return segment(key, state, x, y, rows if own is None else rows._replace(index=own), passes)
 
@@ -103,7 +103,7 @@ def _finish_fn(recipe: Recipe, model: Model) -> Callable:
     finish = training.make_training(recipe, model).finish
 
     def one(member, rows):
-        key, state, own = member
+        state, (key, own) = member
         return finish(key, state, rows if own is None else rows._replace(index=own))
 
     return one
@@ -246,11 +246,13 @@ def _train(
     if own is not None:
         own = np.stack([batching.subset(each, capacity).index for each in own])
     total = recipe.num_passes(int(rows.length))
-    state = run_members(_init_fn(recipe, model), keys, (), "auto" if resolve_plan(plan) != "solo" else "solo")
+    start_plan = "auto" if resolve_plan(plan) != "solo" else "solo"
+    begin = lambda: run_members(_init_fn(recipe, model), keys, (), start_plan)  # noqa: E731
+    state = begin()
+    like = jax.eval_shape(lambda state: state, state)
     bound = lambda first, last: (np.int32(first), np.int32(last))  # noqa: E731
-    shared = (world.x, world.y, rows, bound(0, 0))
-    first = (keys, state, own)
-    prepare = lambda plan: Prepared(_segment_fn(recipe, model), first, shared, plan)  # noqa: E731
+    shared, members = (world.x, world.y, rows, bound(0, 0)), (keys, own)
+    prepare = lambda plan: Prepared(_segment_fn(recipe, model), members, shared, plan, like)  # noqa: E731
     done, length, seconds, passes_run = 0, 1, 0.0, 0
     if kept and (resumed := kept.load(state)):
         state, done, plan = resumed
@@ -262,16 +264,16 @@ def _train(
     while done < total:
         stop = min(done + length, total)
         start = time.perf_counter()
-        after, info = prepared((keys, state, own), (*data, bound(done, stop)))
+        state, info = prepared(members, (*data, bound(done, stop)), state)
         took = time.perf_counter() - start
-        if not settled and took * (total - stop) > plans.MEASURE_ABOVE:
-            settled = True
-            again = lambda plan: prepare(plan).seconds(first, (*data, bound(0, 1)))  # noqa: E731
+        # Decided by the first pass alone: later segments are longer, and a population has one plan from its start.
+        measure, settled = not settled and took * (total - stop) > plans.MEASURE_ABOVE, True
+        if measure:
+            again = lambda plan: prepare(plan).seconds(members, (*data, bound(0, 1)), begin())  # noqa: E731
             best = plans.fastest(plan, took, known, len(keys), lambda plan: prepare(plan).bytes(), again)
-            if best != plan:  # from the start: a population has one plan
-                plan, prepared = best, prepare(best)
+            if best != plan:
+                plan, prepared, state = best, prepare(best), begin()
                 continue
-        state = after
         seconds, passes_run, loss = seconds + took, passes_run + stop - done, np.asarray(info.loss)
         # Longer ones where a checkpoint takes long, so that checkpoints stay a small share of the time.
         aim = max(SEGMENT_SECONDS, kept.seconds / CHECKPOINT_SHARE if kept else 0.0)
@@ -283,7 +285,7 @@ def _train(
             break  # the caller reports which members; training on would only waste time
         if kept and done < total:
             kept.save(state, done, plan, aim / 10)  # the first segment is only there to measure
-    state = run_members(_finish_fn(recipe, model), (keys, state, own), shared[2], plan)
+    state = run_members(_finish_fn(recipe, model), (state, members), shared[2], plan)
     return state, loss, seconds * total / max(passes_run, 1) / len(keys), plan
 
 
