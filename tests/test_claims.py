@@ -1,5 +1,6 @@
 """Checks read intervals, not points; claims are judged on every forget set; folders find their claims by themselves."""
 
+import dataclasses
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from scipy.stats import kendalltau
 from unlearnax import claims, results
 from unlearnax.claims import INCONCLUSIVE, NO_NUMBER, NOT_REPRODUCED, REPRODUCED, At, Claim, Finding, Number
 from unlearnax.report.load import Run
-from unlearnax.results import ProblemRow, Row, VerdictRow
+from unlearnax.results import ExampleRow, ProblemRow, Row, VerdictRow
 
 
 def problem(name="p", rate=0.1):
@@ -87,6 +88,25 @@ def test_counts_of_checks():
     assert judged_by(claims.all_of(each), *rows).outcome == NOT_REPRODUCED
 
 
+def test_floors():
+    at = At("energy/margin", slice="forget")
+    measured = lambda value, low, floor: Row(  # noqa: E731
+        "p", "do_nothing", "original", "", "energy/margin", "", "forget", value, low, value + 1, floor
+    )
+    assert judged_by(claims.at_floor(at), measured(0.1, -0.1, 0.1)).outcome == REPRODUCED
+    assert judged_by(claims.at_floor(at), measured(0.2, 0.0, 0.1)).outcome == INCONCLUSIVE
+    assert judged_by(claims.at_floor(at), measured(0.2, 0.15, 0.1)).outcome == NOT_REPRODUCED
+    with pytest.raises(claims.Missing, match="no floor"):
+        judged_by(claims.at_floor(at), measured(0.2, 0.1, None))
+
+
+def test_a_ranking_by_what_is_known():
+    rows = [row(value, candidate=name) for name, value in zip("abc", (0.9, 0.5, 0.1), strict=True)]
+    known = {name: claims.constant(i) for i, name in enumerate("abc")}
+    found = {name: At("accuracy", name, slice="forget") for name in "abc"}
+    assert judged_by(claims.below(claims.rank_correlation(known, found)), *rows).number == Number(-1, -1, -1)
+
+
 def test_verdicts():
     said = lambda words: VerdictRow("p", "x", "algorithm", "", words, "", 0.1, 8, None, 0, "")  # noqa: E731
     check = claims.verdict("x", "reaches untraining")
@@ -111,6 +131,47 @@ def test_rank_correlation():
     got = claims.rank_correlation(sides[0], sides[0])({"run": Run.of([problem(), *wide])})
     assert got.value == 1
     assert got.low < 0  # nothing is known of the ranking
+
+
+def test_pairs_that_swap_are_named_only_where_intervals_are_apart():
+    values = {"a": (1, 5), "b": (2, 3), "c": (2.05, 1)}
+    rows = [
+        row(v, v - 0.1, v + 0.1, candidate=n, metric=m)
+        for n, pair in values.items()
+        for m, v in zip("mn", pair, strict=True)
+    ]
+    sides = [{name: At(metric, name, slice="forget") for name in values} for metric in "mn"]
+    found = judged_by(claims.swaps(*sides), *rows)
+    assert found.outcome == REPRODUCED
+    assert found.note == "2 of 3 pairs: a < b, a < c"  # b and c swap within the width of their intervals
+    assert judged_by(claims.swaps(sides[0], sides[0]), *rows).outcome == NOT_REPRODUCED
+    turned = [{name: claims.opposite(source) for name, source in side.items()} for side in sides]
+    assert judged_by(claims.swaps(turned[0], sides[0]), *rows).note == "2 of 3 pairs: b < a, c < a"
+
+
+def test_a_check_for_the_algorithms_there_are():
+    seen = []
+
+    def make(names):
+        seen.extend(names)
+        return claims.above(At("accuracy", names[0], slice="forget"), 0.5)
+
+    records = [row(0.2), dataclasses.replace(row(0.9, candidate="nothing"), kind="original")]
+    assert judged_by(claims.of_algorithms(make), *records).outcome == NOT_REPRODUCED
+    assert seen == ["do_nothing"]  # which the rows here call an algorithm
+
+
+def test_single_examples_by_class():
+    rows = [
+        ExampleRow("p", "npo", "algorithm", "forget", i, label, drawn, right, right - 0.1, right + 0.2, 0.0)
+        for i, (label, drawn, right) in enumerate([("star", True, 0.2), ("circle", True, 0.6), ("circle", True, 0.4),
+                                                   ("circle", False, 0.0)])
+    ]  # fmt: skip
+    runs = {"run": Run.of([problem(), *rows])}
+    assert claims.Examples("npo", "forget", "circle")(runs) == pytest.approx((0.5, 0.4, 0.7))
+    assert claims.Examples("npo", "forget")(runs) == pytest.approx((0.4, 0.3, 0.6))
+    with pytest.raises(claims.Missing, match="square"):
+        claims.Examples("npo", "forget", "square")(runs)
 
 
 def claim(check):

@@ -17,10 +17,12 @@ from scipy.stats import kendalltau
 
 from unlearnax import plugins
 from unlearnax.report.load import Run, load
+from unlearnax.results import Row
 
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NO_NUMBER = (
     "reproduced", "not reproduced here", "inconclusive", "no number",
 )  # fmt: skip
+NAMED = 8  # pairs that swap, at most
 DRAWS = 2000  # of the parametric bootstrap of a rank correlation
 
 
@@ -77,18 +79,55 @@ class At:
     rate: float | None = None
     run: str = ""
 
-    def __call__(self, runs: Runs) -> Number:
-        """The number, as it stands in the rows.
+    def row(self, runs: Runs) -> Row:
+        """The row that holds the number.
 
         Raises:
-            Missing: the rows do not hold it.
+            Missing: there is none.
         """
         run, problem = _problem(runs, self.run, self.rate)
         row = run.row(problem, self.candidate, self.metric, self.oracle, self.slice)
         if row is None:
             raise Missing(f"{self.candidate}: no {self.metric} {self.oracle} {self.slice}".rstrip())
+        return row
+
+    def __call__(self, runs: Runs) -> Number:
+        """The number, as it stands in the rows; raises Missing where they do not hold it."""
+        row = self.row(runs)
         low, high = (row.value if end is None or not math.isfinite(end) else end for end in (row.low, row.high))
         return Number(row.value, low, high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """How often members are right on the examples of a slice that are told one by one, those drawn at random.
+
+    label: of these the ones of this class, "" all.  run, rate: see `At`.
+    """
+
+    candidate: str
+    slice: str
+    label: str = ""
+    rate: float | None = None
+    run: str = ""
+
+    def __call__(self, runs: Runs) -> Number:
+        """Their mean, and that of their intervals' ends: as wide as if members erred on all of them together.
+
+        Raises:
+            Missing: there are no such examples.
+        """
+        run, problem = _problem(runs, self.run, self.rate)
+        found = [
+            e
+            for e in run.examples
+            if (e.problem, e.candidate, e.slice) == (problem, self.candidate, self.slice)
+            and e.at_random
+            and self.label in ("", e.label)
+        ]
+        if not found:
+            raise Missing(f"{self.candidate}: no example of {self.slice} {self.label}".rstrip())
+        return Number(*(sum(getattr(e, end) for e in found) / len(found) for end in ("right", "low", "high")))
 
 
 Source = Callable[[Runs], Number]  # an `At`, or something made of several
@@ -131,6 +170,11 @@ def mean(sources: Sequence[Source]) -> Source:
     return of
 
 
+def constant(value: float) -> Source:
+    """A number that is known, such as a hyperparameter to rank by."""
+    return lambda runs: Number(value, value, value)
+
+
 def within(source: Source, low: float = -math.inf, high: float = math.inf) -> Check:
     """The whole interval lies between the bounds; not reproduced where it lies outside, inconclusive where it straddles."""
 
@@ -156,6 +200,24 @@ def below(source: Source, bound: float = 0.0) -> Check:
 def greater(first: Source, second: Source, by: float = 0.0) -> Check:
     """First exceeds second by more than `by`."""
     return above(difference(first, second), by)
+
+
+def at_floor(at: At) -> Check:
+    """No higher than the null's 95th percentile: what 19 of 20 pairs of populations of the oracle itself stay below.
+
+    Not reproduced where the whole interval is above it, inconclusive where the value is and the interval is not.
+    """
+
+    def check(runs: Runs) -> Finding:
+        row, found = at.row(runs), at(runs)
+        if row.floor is None or not math.isfinite(row.floor):
+            raise Missing(f"{at.candidate}: no floor of {at.metric} {at.oracle} {at.slice}".rstrip())
+        note = f"floor {row.floor:.3g}"
+        if found.value <= row.floor:
+            return Finding(REPRODUCED, found, note)
+        return Finding(NOT_REPRODUCED if found.low > row.floor else INCONCLUSIVE, found, note)
+
+    return check
 
 
 def verdict(candidate: str, words: str, *, rate: float | None = None, run: str = "") -> Check:
@@ -201,18 +263,57 @@ def rank_correlation(first: Mapping[str, Source], second: Mapping[str, Source], 
     def of(runs: Runs) -> Number:
         names = list(first)
         pairs = [[side[name](runs) for name in names] for side in (first, second)]
-        value = float(kendalltau(*([n.value for n in side] for side in pairs))[0])
+        value = float(np.asarray(kendalltau(*([n.value for n in side] for side in pairs)))[0])
         rng = np.random.default_rng(seed)
         drawn = [
             np.array([n.value for n in side])
             + rng.standard_normal((DRAWS, len(side))) * [(n.high - n.low) / 3.92 for n in side]
             for side in pairs
         ]
-        taus = [kendalltau(a, b)[0] for a, b in zip(*drawn, strict=True)]
+        taus = [np.asarray(kendalltau(a, b))[0] for a, b in zip(*drawn, strict=True)]
         low, high = np.quantile(taus, (0.025, 0.975))
         return Number(value, float(low), float(high))
 
     return of
+
+
+def opposite(source: Source) -> Source:
+    """Minus the number: to rank by what is better where it is higher."""
+
+    def of(runs: Runs) -> Number:
+        found = source(runs)
+        return Number(-found.value, -found.high, -found.low)
+
+    return of
+
+
+def swaps(first: Mapping[str, Source], second: Mapping[str, Source]) -> Check:
+    """Some pair of the named candidates stands one way by the first numbers and the other way by the second.
+
+    Only pairs whose intervals are apart on both sides count; some are named, the one that is less by the first numbers in
+    front.
+    """
+
+    def check(runs: Runs) -> Finding:
+        a, b = ({name: source(runs) for name, source in side.items()} for side in (first, second))
+        found = [
+            f"{low} < {high}" for low in a for high in a if a[low].high < a[high].low and b[high].high < b[low].low
+        ]
+        named = ", ".join(found[:NAMED]) + (f" and {len(found) - NAMED} more" if len(found) > NAMED else "")
+        note = f"{len(found)} of {len(a) * (len(a) - 1) // 2} pairs: {named or 'none'}"
+        return Finding(REPRODUCED if found else NOT_REPRODUCED, note=note)
+
+    return check
+
+
+def of_algorithms(make: Callable[[list[str]], Check]) -> Check:
+    """A check made for the algorithms that the runs hold, in the order of the rows: sizes hold more or fewer."""
+
+    def check(runs: Runs) -> Finding:
+        there = {name: record for run in runs.values() for name, record in run.candidates().items()}
+        return make([name for name, record in there.items() if record.kind == "algorithm"])(runs)
+
+    return check
 
 
 def judge(claim: Claim, by_seed: Mapping[int, Runs]) -> dict[int, Finding]:

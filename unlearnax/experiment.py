@@ -18,12 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 from tyro.conf import Suppress
 
-from unlearnax import checks, data, memorization, models, plugins, predictions, problems, results
+from unlearnax import checks, data, hosts, memorization, models, plugins, predictions, problems, results
 from unlearnax.algorithms import ALGORITHMS
 from unlearnax.digests import digest
 from unlearnax.evaluation import problem_layout
 from unlearnax.external import read_array
-from unlearnax.ground import Candidate, Ground, apply_algorithm, match_oracles, score_candidates
+from unlearnax.ground import Candidate, Ground, apply_algorithm, match_oracles, score_candidates, tell_examples
 from unlearnax.measuring import Observer, Seen, describe_probes
 from unlearnax.members import check_plan
 from unlearnax.populations import Population, Progress, check_world, fit, identity, predict, untrained, world_digest
@@ -60,6 +60,8 @@ class Experiment:
     estimand: "originals": M originals × 1 run each, or "runs": 1 original × M runs.  Numbers of the latter hold for that
         original only.
     oracle_matching: whether to add the controls that are taught each oracle's outputs, see `matching`.
+    examples: so many examples of each slice, and as many of those in which algorithms differ most from oracles, are told
+        one by one, with their pictures; 0: none.
     members: M originals and candidates; each oracle gets M references and M held-out controls.
     seed: of the forget sets and of all training.
     margin: share of the scale that a candidate must stay below to "reach" an oracle.
@@ -83,6 +85,7 @@ class Experiment:
     probe_args: Suppress[tuple[tuple[str, Args], ...]] = ()
     estimand: str = "originals"
     oracle_matching: bool = False
+    examples: int = 16
     members: int = 64
     seed: int = 0
     margin: float = 0.1
@@ -102,6 +105,8 @@ class Experiment:
             raise ValueError(f"Expected members={self.members} to be at least 3: intervals leave members out.")
         if self.seed < 0:
             raise ValueError(f"Expected seed={self.seed} to be at least 0.")
+        if self.examples < 0:
+            raise ValueError(f"Expected examples={self.examples} to be at least 0.")
         for name in ("margin", "damage"):
             checks.in_range(name, getattr(self, name), 0, 1, open_low=True, open_high=True)
         check_plan(self.plan)
@@ -307,7 +312,7 @@ class Engine:
         """Predictions `[M, U, C]` of a population, from the store where they are there."""
         where = self._predictions(population.digest, x, classes)
         found = predictions.held(self.store, *where, population)
-        if found is None:
+        if not hosts.agree(str(found is None)) or found is None:  # another host's store may lack them
             found = predict(self.model, population.states, x, plan=self.experiment.plan)
             about = {"role": role, "seed": self.experiment.seed}
             predictions.keep(self.store, *where[:2], found, population, about)
@@ -318,6 +323,8 @@ class Engine:
         e = self.experiment
         population = identity(self.model, e.recipe, world, seed=e.seed, role=role)
         found = predictions.held(self.store, *self._predictions(population, x, classes))
+        if not hosts.agree(str(found is None)):
+            found = None
         return self.logits(self.population(world, role), x, classes, role) if found is None else found
 
 
@@ -358,12 +365,14 @@ def run(
         plans[problem.name] = ground.originals.plan
         cards.append(card)
         records += [problem_row(problem, experiment, card), *card.rows, *card.verdicts]
+        records += tell_examples(ground, candidates, experiment.examples)
     facts = describe_spec(experiment) | {
         "command": command, "origin": dict(origin or {}), "plan": plans,
         "problem_digests": {problem.name: problem.digest for problem in all_problems},
         "wall_seconds": round(time.perf_counter() - started, 1),
     }  # fmt: skip
-    results.write(folder, records, environment() | facts)
+    if hosts.leads():
+        results.write(folder, records, environment() | facts)
     return cards
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from unlearnax.costs import example_flops
 from unlearnax.evaluation import Layout
+from unlearnax.examples import Shown, example_records
 from unlearnax.matching import match_oracle
 from unlearnax.measuring import Observer, Seen, measure, neighbour_slices
 from unlearnax.populations import Population, predict
-from unlearnax.results import Row
+from unlearnax.results import ExampleRow, ImageRow, Row
 from unlearnax.scoring import CandidateLogits, OracleLogits, Scorecard, score
 from unlearnax.suite import Floors
 from unlearnax.types import Algorithm, Problem, TrainState
@@ -42,7 +43,7 @@ class Ground:
     logits, seen: of every oracle's reference and held-out members.  nothing: the originals as a candidate.
     teachers: held-out members of the oracles that are matched.  scratch: of untrained members.
     coincide: the untraining and the unlearning oracle describe one world.
-    floors: of the metrics, kept from one call of `score_candidates` for the next.
+    floors, known: of the metrics and of the scorecard, kept from one call of `score_candidates` for the next.
     """
 
     problem: Problem
@@ -59,6 +60,7 @@ class Ground:
     scratch: Seen
     coincide: bool
     floors: Floors = dataclasses.field(default_factory=dict)
+    known: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def neighbours(self) -> dict[str, np.ndarray]:
@@ -108,7 +110,7 @@ def score_candidates(
     card = score(
         ground.problem.name, ground.layout, ground.logits, {name: each.given for name, each in everybody.items()},
         coincide=ground.coincide, margin=experiment.margin, damage=experiment.damage, seed=experiment.seed,
-        only=only, among=among,
+        only=only, among=among, known=ground.known,
     )  # fmt: skip
     card.rows.extend(row for each in candidates.values() for row in each.costs)
     if observer.metrics or observer.probes:
@@ -118,6 +120,14 @@ def score_candidates(
                     extra=ground.neighbours, progress=engine.progress, floors=ground.floors, only=only)
         )  # fmt: skip
     return card
+
+
+def tell_examples(ground: Ground, candidates: Mapping[str, Candidate], count: int) -> list[ExampleRow | ImageRow]:
+    """Rows about single examples, of candidates, doing nothing, and the oracles' reference members; none where count is 0."""
+    everybody = {NOTHING: ground.nothing} | dict(candidates)
+    shown = {name: Shown(each.given.logits, each.given.kind) for name, each in everybody.items()}
+    shown |= {f"oracle {name}": Shown(each.reference, "oracle") for name, each in ground.logits.items()}
+    return example_records(ground.problem, ground.layout, ground.x, shown, count) if count else []
 
 
 def _cost_rows(

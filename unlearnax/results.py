@@ -129,8 +129,66 @@ class VerdictRow:
     hyperparameters: str
 
 
-TABLES: dict[str, type] = {"problems": ProblemRow, "rows": Row, "verdicts": VerdictRow, "metrics": MetricRow}
-SQL_TYPES = {"str": "TEXT", "float": "REAL", "int": "INTEGER", "bool": "INTEGER"}
+@dataclasses.dataclass(frozen=True)
+class CellRow:
+    """What became of one cell of a sweep; runs have none.
+
+    id: digest of all that decides its result.  kind: "cell" or "controls".  problem, candidate: as in its rows.
+    state: "done" or "failed".  seconds: wall time of its last attempt.  worker: who did it.  attempt: how many there were.
+    error: what went wrong, in a line, then the traceback; "" where nothing did.
+    """
+
+    id: str
+    kind: str
+    problem: str
+    candidate: str
+    state: str
+    seconds: float
+    worker: str
+    attempt: int
+    error: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ExampleRow:
+    """What the members of one population make of one example.
+
+    candidate, kind: as in `Row`; an oracle's reference members stand as "oracle NAME".
+    slice: the slice it is in.  example: its row in train or test.  label: the name of the class that it is scored on.
+    at_random: drawn at random from the slice; the others are there because some algorithm differs much from an oracle.
+    right: share of members that get it right, in [0, 1]; low, high: 95 % interval.  margin: mean logit-scaled confidence
+        of the label, over the members whose outputs are finite.
+    """
+
+    problem: str
+    candidate: str
+    kind: str
+    slice: str
+    example: int
+    label: str
+    at_random: bool
+    right: float
+    low: float
+    high: float
+    margin: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRow:
+    """The picture of an example that there are `ExampleRow`s about.  png: a file."""
+
+    problem: str
+    slice: str
+    example: int
+    png: bytes
+
+
+TABLES: dict[str, type] = {
+    "problems": ProblemRow, "rows": Row, "verdicts": VerdictRow, "metrics": MetricRow, "examples": ExampleRow,
+    "images": ImageRow,
+}  # fmt: skip
+CELLS = "cells"  # a sweep's table of `CellRow`, beside those of a run
+SQL_TYPES = {"str": "TEXT", "float": "REAL", "int": "INTEGER", "bool": "INTEGER", "bytes": "BLOB"}
 
 
 @contextlib.contextmanager
@@ -143,7 +201,8 @@ def _open(folder: Path | str) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _columns(row_type: type) -> list[tuple[str, str]]:
+def columns(row_type: type) -> list[tuple[str, str]]:
+    """Names and SQLite types of a record's fields."""
     return [(f.name, SQL_TYPES[str(f.type).split(" | ")[0]]) for f in dataclasses.fields(row_type)]
 
 
@@ -156,24 +215,25 @@ def write(folder: Path | str, records: Iterable[Any], provenance: dict[str, Any]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with _open(folder) as db:
+        db.execute("BEGIN")  # or what is dropped would be gone before what replaces it is there
         for name, row_type in TABLES.items():
-            columns = _columns(row_type)
+            fields = columns(row_type)
             db.execute(f"DROP TABLE IF EXISTS {name}")
-            definition = ", ".join(f'"{column}" {sql}' for column, sql in columns)
+            definition = ", ".join(f'"{column}" {sql}' for column, sql in fields)
             db.execute(f"CREATE TABLE {name} ({definition})")
             found = [dataclasses.astuple(record) for record in records if type(record) is row_type]
-            db.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", found)
+            db.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(fields))})", found)
         db.execute("DROP TABLE IF EXISTS provenance")
         db.execute("CREATE TABLE provenance (name TEXT PRIMARY KEY, value TEXT)")
         db.executemany("INSERT INTO provenance VALUES (?, ?)", [(k, json.dumps(v)) for k, v in provenance.items()])
     with (folder / "results.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([name for name, _ in _columns(Row)])
+        writer.writerow([name for name, _ in columns(Row)])
         writer.writerows(dataclasses.astuple(record) for record in records if type(record) is Row)
 
 
 def read(folder: Path | str, row_type: type) -> list[Any]:
-    """All records of one type, in the order written.
+    """All records of one type, in the order written; none where the run is older than their table.
 
     Raises:
         FileNotFoundError: the folder holds no results.
@@ -181,12 +241,14 @@ def read(folder: Path | str, row_type: type) -> list[Any]:
     folder = Path(folder)
     if not (folder / FILE).exists():
         raise FileNotFoundError(f"Expected {folder} to be a run's folder: it holds no {FILE}.")
-    table = next(name for name, known in TABLES.items() if known is row_type)
+    table = next(name for name, known in (TABLES | {CELLS: CellRow}).items() if known is row_type)
     booleans, floats = ([f.name for f in dataclasses.fields(row_type) if f.type == kind] for kind in ("bool", "float"))
     with _open(folder) as db:
-        names = [name for name, _ in _columns(row_type)]
-        columns = ", ".join(f'"{name}"' for name in names)
-        found = db.execute(f"SELECT {columns} FROM {table} ORDER BY rowid").fetchall()
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is None:
+            return []
+        names = [name for name, _ in columns(row_type)]
+        wanted = ", ".join(f'"{name}"' for name in names)
+        found = db.execute(f"SELECT {wanted} FROM {table} ORDER BY rowid").fetchall()
     rows = [dict(zip(names, values, strict=True)) for values in found]
     for row in rows:
         row.update({name: bool(row[name]) for name in booleans})

@@ -13,7 +13,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from unlearnax.metrics import membership
-from unlearnax.metrics.membership import METRICS, entropies, entropy_mia, fit_logistic, losses, svc_mia, u_mia
+from unlearnax.metrics.membership import (
+    METRICS,
+    entropies,
+    entropy_mia,
+    fit_logistic,
+    loss_tpr,
+    losses,
+    svc_mia,
+    u_mia,
+)
 from unlearnax.types import View
 
 LIMIT = hypothesis.settings(max_examples=20, deadline=None)
@@ -291,6 +300,22 @@ def test_without_concept_test_examples_classes_cannot_be_matched(view):
 def test_metadata_says_what_the_target_is():
     for name, metric in METRICS.items():
         assert (metric.unit, metric.better, metric.slices) == ("member", "oracle", ("forget",))
-        assert metric.default == (not name.endswith("svc_mia") and name != "entropy_mia")
+        assert metric.default == (not name.endswith("svc_mia") and name not in ("entropy_mia", "loss_tpr"))
         assert "other_test" in metric.needs
     assert membership.LIMIT == 500
+
+
+def test_loss_tpr_where_the_answer_is_known():
+    test = np.tile(np.arange(100.0), (3, 1))
+    forget = np.array([[0.5, 0.9, 1.0, 50.0], [1.0, 1.0, 1.0, 1.0], [-1.0, -1.0, -1.0, -1.0]])
+    # One of 100 may lie below the threshold, so it is the second lowest; a tie with it is not called.
+    np.testing.assert_allclose(loss_tpr(forget, test), [0.5, 0.0, 1.0])
+    np.testing.assert_allclose(loss_tpr(forget, test, false_positive_rate=0.6), [1.0, 1.0, 1.0])
+    rng = np.random.default_rng(0)
+    same = rng.exponential(size=(400, 700))
+    # The threshold is the fifth lowest of 400: 1 % of them lie below it, 5 of 401 of those to come.
+    assert loss_tpr(same[:, :300], same[:, 300:]).mean() == pytest.approx(5 / 401, abs=0.002)
+    with pytest.raises(ValueError, match="at least 100 test examples"):
+        loss_tpr(forget, test[:, :99])
+    with pytest.raises(ValueError, match="false_positive_rate=0"):
+        loss_tpr(forget, test, false_positive_rate=0)

@@ -67,9 +67,25 @@ def test_arguments_out_of_range_are_refused(toy, arguments, message):
         gaussian_poison(toy.splits, *arguments)
 
 
-def test_whole_numbers_as_inputs_are_refused(toy):
-    with pytest.raises(ValueError, match="uint8"):
-        gaussian_poison(toy.splits_like(dtype=np.uint8), 5, 1.0)
+def test_whole_numbers_become_floating_everywhere_and_noise_is_not_rounded(toy):
+    splits = toy.splits_like(dtype=np.uint8)
+    problem = gaussian_poison(splits, 5, 1.0)
+    assert problem.repaired is not None
+    for given, part in (
+        (splits.train, problem.repaired),
+        (splits.validation, problem.validation),
+        (splits.test, problem.test),
+    ):
+        assert part.x.dtype == np.float32
+        np.testing.assert_array_equal(part.x, given.x)
+    rows = problem.concept
+    noise = problem.train.x[rows] - problem.repaired.x[rows]
+    assert problem.train.x.dtype == np.float32
+    assert (noise != np.round(noise)).mean() > 0.99
+    assert noise.std() == pytest.approx(1.0, abs=0.4)
+
+
+def test_rates_out_of_range_are_refused(toy):
     with pytest.raises(ValueError, match="discovery_rate="):
         gaussian_poison(toy.splits, 5, 1.0, discovery_rate=0.0)
 

@@ -1,10 +1,13 @@
 """A made-up run: numbers with the shape of real ones, for three discovery rates."""
 
+import io
+
+import matplotlib.image
 import numpy as np
 import pytest
 
 from unlearnax import results
-from unlearnax.results import MetricRow, ProblemRow, Row, VerdictRow
+from unlearnax.results import ExampleRow, ImageRow, MetricRow, ProblemRow, Row, VerdictRow
 
 ALGORITHMS = {
     "fine_tune": "U",
@@ -133,13 +136,32 @@ def _problem_rows(rng, problem, oracles, with_distances):
     return [problem, *rows, *verdicts]
 
 
-def make_records(rates=(0.1, 0.5, 1.0), oracles=("retrain", "concept_free"), with_distances=True):
+def make_examples(problem):
+    """Examples 0, 1, ... of S: SCRUB gets example i right in i of 4 cases, the oracles always and never."""
+    records = []
+    for i in range(5):
+        file = io.BytesIO()
+        matplotlib.image.imsave(file, np.full((8, 8), i / 4), vmin=0, vmax=1, format="png")
+        records.append(ImageRow(problem, "forget", i, file.getvalue()))
+        shares = {
+            "scrub": (i / 4, "algorithm"),
+            "oracle retrain": (1.0, "oracle"),
+            "oracle concept_free": (0.0, "oracle"),
+        }
+        for name, (share, kind) in shares.items():
+            low, high = max(share - 0.1, 0.0), min(share + 0.1, 1.0)
+            margin = float("nan") if i == 3 and kind == "oracle" else 10 * share - 5
+            records.append(ExampleRow(problem, name, kind, "forget", i, "three", i != 2, share, low, high, margin))
+    return records
+
+
+def make_records(rates=(0.1, 0.5, 1.0), oracles=("retrain", "concept_free"), with_distances=True, seed=0):
     rng = np.random.default_rng(0)
     records = list(METRICS)
     for rate in rates:
         scale = "oracle to oracle" if rate < 1 and len(oracles) > 1 else "original to oracle"
         problem = ProblemRow(
-            f"digits-concept3-rate{rate}", rate, 0, "ab12" * 8, int(150 * rate), 150, 1287, 360, scale, rate == 0.1
+            f"digits-concept3-rate{rate}", rate, seed, "ab12" * 8, int(150 * rate), 150, 1287, 360, scale, rate == 0.1
         )
         records += _problem_rows(rng, problem, oracles, with_distances)
     return records
@@ -164,3 +186,8 @@ def run_folder(tmp_path, records):
 @pytest.fixture(scope="session")
 def provenance():
     return PROVENANCE
+
+
+@pytest.fixture(scope="session")
+def make_pictures():
+    return make_examples

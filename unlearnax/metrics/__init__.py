@@ -24,7 +24,7 @@ from unlearnax.metrics.energy import energy, margins
 from unlearnax.metrics.forgetting import competition_score, forgetting_epsilon, forgetting_quality
 from unlearnax.metrics.klom import klom
 from unlearnax.metrics.lira import u_lira
-from unlearnax.metrics.membership import entropy_mia, svc_mia, u_mia
+from unlearnax.metrics.membership import entropy_mia, loss_tpr, svc_mia, u_mia
 from unlearnax.metrics.outputs import agreement, churn, js, kl, mean_predictions, pairs_js, pairs_kl, pairs_tv, tv, zrf
 from unlearnax.metrics.representation import cka, procrustes, weight_distance
 from unlearnax.types import Metric
@@ -61,6 +61,7 @@ __all__ = [
     "js",
     "kl",
     "klom",
+    "loss_tpr",
     "margins",
     "mean_predictions",
     "mu_lower_bound",

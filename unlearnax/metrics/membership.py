@@ -297,6 +297,37 @@ def entropy_mia(
     return _svc(retain, test, forget, c, limit, seed)
 
 
+def loss_tpr(forget_losses: Array, test_losses: Array, *, false_positive_rate: float = 0.01) -> np.ndarray:
+    """True-positive rate at a low false-positive rate of the attack that calls members whatever has a low loss.
+
+    For each model the threshold is the highest below which at most that share of the test losses lies; ties with it
+    count as not called.
+
+    Args:
+        forget_losses: `[M, n]` of S.  test_losses: `[M, k]`, k at least 1 / false_positive_rate.
+        false_positive_rate: in (0, 1).
+
+    Returns:
+        `[M]` in [0, 1]: share of S called a member; about the false-positive rate where S is like the test examples.
+
+    Raises:
+        ValueError: bad shapes, NaN, too few test examples for the rate.
+
+    Source: Yeom et al. 2018, arXiv 1709.01604 (loss threshold); Carlini et al. 2022, arXiv 2112.03570 (low rates);
+    Pawelczyk et al. 2025, arXiv 2406.17216, who report it at 1 %.
+    """
+    checks.in_range("false_positive_rate", false_positive_rate, 0, 1, open_low=True, open_high=True)
+    forget, test = _scores(forget_losses=forget_losses, test_losses=test_losses)
+    allowed = int(false_positive_rate * test.shape[1] + 1e-9)
+    if allowed < 1:
+        raise ValueError(
+            f"Expected at least {1 / false_positive_rate:g} test examples for false_positive_rate={false_positive_rate}, "
+            f"got {test.shape[1]}."
+        )
+    threshold = np.partition(test, allowed, axis=1)[:, allowed]
+    return (forget < threshold[:, None]).mean(1)
+
+
 def _test_parts(view: View) -> list[str]:
     """In a class-concept problem only "concept_test" has the classes of S, so it always belongs to the test side."""
     return [part for part in ("concept_test", "other_test") if part in view.logits]
@@ -322,6 +353,10 @@ def _svc_mia(view: View, part: str) -> np.ndarray:
 def _entropy_mia(view: View, part: str) -> np.ndarray:
     test = np.concatenate([entropies(view.logits[name]) for name in _test_parts(view)], axis=1)
     return entropy_mia(entropies(view.logits["retain"]), test, entropies(view.logits[part]))
+
+
+def _loss_tpr(view: View, part: str) -> np.ndarray:
+    return loss_tpr(losses(view.logits[part], view.labels[part]), _test_losses(view)[0])
 
 
 _OWN = "the untraining oracle's own value"
@@ -360,5 +395,14 @@ METRICS: dict[str, Metric] = {
         better="oracle", at_untraining=_OWN, at_unlearning=_OTHER, estimand="either", members=1,
         citation="Golatkar et al. 2020, arXiv 2003.02960; Chundawat et al. 2023, arXiv 2205.08096",
         needs=("retain", "other_test"), default=False,
+    ),
+    "loss_tpr": Metric(
+        loss_tpr, _loss_tpr, "member", ("forget",), "untraining",
+        question="Which share of S has a loss lower than all but 1 % of the test examples have?",
+        use_when="You want to compare with papers that report a loss attack at a false-positive rate of 1 %.",
+        caution="A low value clears nobody: an attack on losses is blind to poison and to most of what is memorized.",
+        better="oracle", at_untraining=_OWN, at_unlearning=_OTHER, estimand="either", members=1,
+        citation="Yeom et al. 2018, arXiv 1709.01604; Pawelczyk et al. 2025, arXiv 2406.17216", needs=("other_test",),
+        default=False,
     ),
 }  # fmt: skip

@@ -140,7 +140,8 @@ def gaussian_poison(
 
     Args:
         size: a count (whole number), or a fraction of train in (0, 1).
-        epsilon: standard deviation of each value's noise, in the units of the raw inputs.  Nothing is clipped.
+        epsilon: standard deviation of each value's noise, in the units of the raw inputs.  Nothing is clipped, and
+            uint8 inputs are made float32: rounded and clipped noise is not Gaussian any more.
         discovery_rate: |S|/|F| in (0, 1].
         seed: of which rows, their noise, and which are discovered; for one seed a smaller size's poisoned rows are among a
             larger one's, with the same noise.
@@ -149,16 +150,16 @@ def gaussian_poison(
     `repaired` has the clean inputs.  There is no held-out concept.
 
     Raises:
-        ValueError: inputs that are not floating, a size, epsilon or rate out of range, and what `make_problem` raises.
+        ValueError: a size, epsilon or rate out of range, and what `make_problem` raises.
 
     Source: Pawelczyk et al., ICLR 2025, arXiv 2406.17216, who poison 1.5 to 2.5 % of CIFAR-10 with ε² = 0.32.
     """
     checks.positive("epsilon", epsilon)
+    if not np.issubdtype(splits.train.x.dtype, np.floating):
+        parts = (splits.train, splits.validation, splits.test)
+        floating = (part._replace(x=part.x.astype(np.float32)) for part in parts)
+        splits = dataclasses.replace(splits, **dict(zip(("train", "validation", "test"), floating, strict=True)))
     train = splits.train
-    if not np.issubdtype(train.x.dtype, np.floating):
-        raise ValueError(
-            f"Expected inputs of type {train.x.dtype} to be floating: rounded and clipped noise is not Gaussian any more."
-        )
     rows = np.random.default_rng([seed, 5]).permutation(len(train.x))[: count_of("size", size, len(train.x))]
     noise = epsilon * np.random.default_rng([seed, 6]).normal(size=(len(rows), *train.x.shape[1:]))
     x = train.x.copy()

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from unlearnax.report import style
+from unlearnax.report.examples import examples_figure
 from unlearnax.report.labels import Label, place
 from unlearnax.report.load import (
     UNLEARNING,
@@ -29,10 +30,12 @@ from unlearnax.report.load import (
     load,
     whole_limits,
 )
+from unlearnax.report.ranks import ranks_figure
+from unlearnax.report.rates import rates_figure
+from unlearnax.report.style import GREY, INK
 from unlearnax.results import ProblemRow
 
 WIDTH = 6.9  # inches: two columns of most proceedings
-INK, GREY = "#1b1f24", "#6b7280"
 # fonttype 42 keeps text as text in the PDF. DejaVu ships with matplotlib and has ∖, so no font is ever missing.
 RC: dict[Any, Any] = {
     "text.parse_math": False,  # names are text, with their dollars and underscores
@@ -252,27 +255,32 @@ def compass(run: Run, problem: ProblemRow, shown: list[str] | None = None) -> Fi
         return _forest_figure(run, problem, shown, oracle) if shown else None
 
 
-def write_figures(folder: Path | str) -> list[Path]:
-    """Writes `figures/compass-<problem>.png` and `.pdf` into a run's folder; returns their paths.
+OF_PROBLEMS = {"compass": compass, "examples": examples_figure}  # what the files' names begin with
+OF_RUN = {"rates": rates_figure, "ranks": ranks_figure}
 
-    Earlier compass figures go first: they may show problems that the results no longer hold.
+
+def write_figures(folder: Path | str) -> list[Path]:
+    """Writes `figures/<kind>-<problem>.png` and `.pdf`, and those of the whole run, into its folder; returns their paths.
+
+    Earlier figures of these kinds go first: they may show what the results no longer hold.
 
     Raises:
         FileNotFoundError: the folder holds no results.
     """
     run, target, written = load(folder), Path(folder) / "figures", []
-    names = style.file_names(p.problem for p in run.problems)
-    for old in target.glob("compass-*.p??"):
+    for old in (path for kind in (*OF_PROBLEMS, *OF_RUN) for path in target.glob(f"{kind}*.p??")):
         old.unlink()
-    for problem in run.problems:
-        figure = compass(run, problem)
-        if figure is None:
-            continue
-        target.mkdir(exist_ok=True)
-        # Settings are looked up once more when text is drawn; no date, so that the same rows make the same files.
-        with matplotlib.rc_context(RC):
+    names = style.file_names(p.problem for p in run.problems)
+    # Settings are looked up once more when text is drawn; no date, so that the same rows make the same files.
+    with matplotlib.rc_context(RC):
+        made = {f"{kind}-{names[p.problem]}": draw(run, p) for kind, draw in OF_PROBLEMS.items() for p in run.problems}
+        made |= {kind: draw(run) for kind, draw in OF_RUN.items()}
+        for name, figure in made.items():
+            if figure is None:
+                continue
+            target.mkdir(exist_ok=True)
             for ending, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
-                path = target / f"compass-{names[problem.problem]}.{ending}"
+                path = target / f"{name}.{ending}"
                 figure.savefig(path, dpi=220, metadata=metadata)
                 written.append(path)
     return written

@@ -111,7 +111,7 @@ def _compass(run: Run, problem: ProblemRow, form: str, marks: dict[str, style.Ma
         _landmark(1, 0, style.ORANGE, style.oracle_name(UNLEARNING), False),
     ]
     notes = [
-        _note("untraining oracle", 0, 1, style.BLUE, xanchor="left", xshift=-8, yshift=24),
+        _note("untraining oracle", 0, ylim[1], style.BLUE, xanchor="left", xshift=-8, yanchor="top"),
         _note("unlearning oracle", 1, 0, style.ORANGE, xanchor="right", xshift=-14),
     ]
     for p in points:
@@ -124,7 +124,9 @@ def _compass(run: Run, problem: ProblemRow, form: str, marks: dict[str, style.Ma
             text = f"{html.escape(p.candidate)} ({style.number(p.x.value)}, {style.number(p.y.value)})"
             place = {"x": min(p.x.value, xlim[1]), "y": min(p.y.value, ylim[1])}
             arrow = {"showarrow": True, "arrowhead": 2, "ax": -26 if p.x.value > xlim[1] else 0, "ay": 22}
-            notes.append({"text": text, "font": {"size": 11}, "xanchor": "right", **place, **arrow})
+            notes.append(
+                {"text": text, "name": p.candidate, "font": {"size": 11}, "xanchor": "right", **place, **arrow}
+            )
     layout = _layout("distance to untraining oracle", "distance to unlearning oracle", xlim, ylim)
     line = {"type": "line", "x0": 0, "y0": 1, "x1": 1, "y1": 0, "layer": "below", "line": {"width": 1, "dash": "dot"}}
     layout |= {"shapes": [_band("x", margin, style.BLUE), _band("y", margin, style.ORANGE), line], "annotations": notes}
@@ -148,7 +150,7 @@ def _forest(run: Run, problem: ProblemRow, form: str, oracle: str, marks: dict[s
         data.append(_trace(name, marks[name], value.value, html.escape(name), hover, error_x=_error(value)))
         if value.value > limits[1]:
             text = f"{style.number(value.value)} →"
-            notes.append(_note(text, limits[1], html.escape(name), None, xanchor="right"))  # type: ignore[arg-type]
+            notes.append(_note(text, limits[1], html.escape(name), None, name=name, xanchor="right"))  # type: ignore[arg-type]
     short = html.escape(title.split(" A(")[0])  # a phone has no room for the symbol
     layout = _layout(f"distance {short}", "", limits, (len(found) - 0.5, -0.5))
     layout["yaxis"] |= {"type": "category", "automargin": True, "title": {"text": ""}}
@@ -158,9 +160,12 @@ def _forest(run: Run, problem: ProblemRow, form: str, oracle: str, marks: dict[s
     return {"form": style.FORM_NAMES[form], "data": data, "layout": layout, "views": {}, "height": 90 + 26 * len(found)}
 
 
-def plots(run: Run, problem: ProblemRow) -> list[Spec]:
-    """Plots of one problem, one for each form of the distance: a compass, or a forest where there is one axis only."""
-    marks, name = style.run_marks(run), problem.problem
+def plots(run: Run, problem: ProblemRow, marks: dict[str, style.Mark] | None = None) -> list[Spec]:
+    """Plots of one problem, one for each form of the distance: a compass, or a forest where there is one axis only.
+
+    marks: of the run's candidates, where a page shows other runs too.
+    """
+    marks, name = marks or style.run_marks(run), problem.problem
     oracle = forest_oracle(run, name)
     if oracle is None:
         return []

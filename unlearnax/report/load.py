@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnax import results
-from unlearnax.results import MetricRow, ProblemRow, Row, VerdictRow
+from unlearnax.results import ExampleRow, ImageRow, MetricRow, ProblemRow, Row, VerdictRow
 
 UNTRAINING, UNLEARNING = "retrain", "concept_free"  # the two oracles the compass is drawn between
 FORMS = ("margin", "output")
@@ -28,13 +28,15 @@ class Run:
     rows: list[Row]
     verdicts: list[VerdictRow]
     metrics: list[MetricRow]
+    examples: list[ExampleRow]
+    images: list[ImageRow]
     provenance: dict[str, Any]
 
     @classmethod
     def of(cls, records: Iterable[Any], provenance: dict[str, Any] | None = None) -> Run:
         """From records of all types together."""
         records = list(records)
-        kinds = ([r for r in records if isinstance(r, kind)] for kind in (ProblemRow, Row, VerdictRow, MetricRow))
+        kinds = ([r for r in records if isinstance(r, kind)] for kind in results.TABLES.values())
         return cls(*kinds, provenance=provenance or {})  # type: ignore[arg-type]
 
     @functools.cached_property

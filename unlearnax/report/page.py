@@ -1,8 +1,10 @@
-"""One self-contained HTML page of a run: it opens offline and fetches nothing."""
+"""One self-contained HTML page of a run or of several: it opens offline and fetches nothing."""
 
 from __future__ import annotations
 
 import json
+import os.path
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,120 +12,41 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from unlearnax.report import interactive, style, suite
+from unlearnax import results
+from unlearnax.report import explore, gallery, interactive, style, suite, tables
+from unlearnax.report.citation import bibtex
 from unlearnax.report.figures import write_figures
-from unlearnax.report.load import Run, finite, forms, has_compass, is_control, load
-from unlearnax.report.style import Cell
-from unlearnax.results import ProblemRow, Row
+from unlearnax.report.load import Run, has_compass, is_control, load
+from unlearnax.results import ProblemRow
 
-HERE = Path(__file__).parent
+ASSETS = Path(__file__).parent / "assets"  # templates, styles, and the parts of the scripts
 FILE = "report.html"
+# Parts of the page's script: concatenated in this order they are one function.
+BASE_SCRIPTS = ("base.js", "tables.js", "copy.js")
+PLOT_SCRIPTS = ("filter.js", "plots.js", "compass.js", "ranks.js", "frontier.js", "examples.js", "chooser.js")
 LEADING_KEYS = ("experiment", "git_commit", "versions", "device", "seeds", "plan", "wall_seconds")
-BUDGET = 0.2  # of a retrain: what the NeurIPS 2023 competition allowed (arXiv 2406.09073)
 OWN_SECTION = ("command", "tuning", "title")  # provenance that is shown elsewhere
 
 
-def _cell(row: Row | None, digits: int, factor: float = 1.0, margin: float | None = None) -> Cell:
-    if row is None:
-        return Cell(style.MISSING)
-    low, high = (factor * end if finite(end) and end is not None else None for end in (row.low, row.high))
-    within = margin is not None and finite(row.high) and row.high is not None and row.high < margin
-    value = factor * row.value
-    return Cell(style.number(value, digits), style.interval(low, high, digits), value, within)
-
-
-def _table(run: Run, problem: str, metric: str, slices: list[str], oracles: list[str], **options: Any) -> dict:
-    """A table of one metric: candidates by (oracle, slice); columns and rows without any number are left out."""
-    columns = [(o, s) for o in oracles for s in slices]
-    candidates = run.candidates(references=True)
-    get = {(c, o, s): run.row(problem, c, metric, o, s) for c in candidates for o, s in columns}
-    columns = [k for k in columns if any(get[c, *k] for c in candidates)]
-    groups: dict[str, int] = {}
-    for oracle, _ in columns:
-        groups[oracle] = groups.get(oracle, 0) + 1
-    body = [
-        (name, is_control(record.kind), [_cell(get[name, *k], **options) for k in columns])
-        for name, record in candidates.items()
-        if any(get[name, *k] for k in columns)
-    ]
-    return {
-        "groups": [(style.oracle_name(o), n) for o, n in groups.items() if o],
-        "columns": [style.slice_name(s) for _, s in columns],
-        "body": body,
-    }
-
-
-def _energies(run: Run, problem: str) -> list[dict[str, Any]]:
-    rows = [r for r in run.rows if r.problem == problem and r.metric.startswith("energy/")]
-    return [
-        {
-            "candidate": r.candidate,
-            "form": r.metric.removeprefix("energy/"),
-            "oracle": style.oracle_name(r.oracle),
-            "slice": style.slice_name(r.slice),
-            "value": Cell(style.scientific(r.value), _range(r), r.value if finite(r.value) else ""),
-            "floor": Cell(style.scientific(r.floor), key=r.floor if finite(r.floor) else ""),  # type: ignore[arg-type]
-            "above": finite(r.floor) and finite(r.value) and r.value > r.floor,  # type: ignore[operator]
-            "p": Cell(style.p_value(r.p), key=r.p if finite(r.p) else ""),  # type: ignore[arg-type]
-            "p_adjusted": Cell(style.p_value(r.p_adjusted), key=r.p_adjusted if finite(r.p_adjusted) else ""),  # type: ignore[arg-type]
-        }
-        for r in rows
-    ]
-
-
-def _range(row: Row) -> str:
-    ends = finite(row.low) and finite(row.high)
-    return f"[{style.scientific(row.low)}, {style.scientific(row.high)}]" if ends else ""
-
-
-def _costs(run: Run, problem: str) -> list[dict[str, Any]]:
-    shares = {n: run.row(problem, n, "cost/share") for n in run.candidates()}
-    top = max([1.0, *(r.value for r in shares.values() if r)])
-    found = []
-    for name, record in run.candidates().items():
-        share = shares[name]
-        time, examples, flops, part = (
-            run.row(problem, name, f"cost/{k}") for k in ("seconds", "examples", "flops", "flop_share")
-        )
-        if not (share or time or examples):
-            continue
-        found.append({
-            "candidate": name,
-            "control": is_control(record.kind),
-            "share": _cell(share, 1, 100.0),
-            "width": round(100 * max(share.value, 0.0) / top, 2) if share else 0,
-            "seconds": Cell(style.seconds(time.value), key=time.value) if time else Cell(style.MISSING),
-            "examples": Cell(f"{examples.value:,.0f}", key=examples.value) if examples else Cell(style.MISSING),
-            "flops": Cell(style.scientific(flops.value / 1e9), key=flops.value) if flops else Cell(style.MISSING),
-            "flop_share": _cell(part, 1, 100.0),
-            "over": share is not None and share.value > BUDGET,
-        })  # fmt: skip
-    return found
-
-
-def _problem(run: Run, problem: ProblemRow, label: str) -> dict[str, Any]:
-    name, margin = problem.problem, run.margin(problem.problem)
+def _problem(run: Run, problem: ProblemRow, marks: dict[str, style.Mark]) -> dict[str, Any]:
+    name = problem.problem
     concept, damage = run.slices(name, "accuracy")
-    distances = []
-    for form in forms(run, name):
-        near, far = run.slices(name, f"distance/{form}")
-        # Damage has its own scale, on which the concept's margin is still the declared share.
-        tables = [
-            _table(run, name, f"distance/{form}", s, run.oracles(name), digits=2, margin=margin) for s in (near, far)
-        ]
-        gains = _table(run, name, f"gain/{form}", run.slices(name, f"gain/{form}")[0][:1], run.oracles(name), digits=2)
-        distances.append({"form": style.FORM_NAMES[form], "concept": tables[0], "damage": tables[1], "gains": gains})
     return {
+        "run": run,
         "row": problem,
-        "label": label,
-        "margin": margin,
+        "margin": run.margin(name),
         "compass": has_compass(run, problem),
-        "plots": interactive.plots(run, problem),
-        "accuracy": _table(run, name, "accuracy", concept, [""], digits=1, factor=100.0),
-        "accuracy_damage": _table(run, name, "accuracy", damage, [""], digits=1, factor=100.0),
-        "distances": distances,
-        "energies": _energies(run, name),
-        "costs": _costs(run, name),
+        "plots": interactive.plots(run, problem, marks),
+        "explore": {
+            "ranks": explore.rankings(run, name),
+            "frontier": explore.frontier(run, name),
+            "examples": gallery.gallery(run, name),
+        },
+        "accuracy": tables.metric_table(run, name, "accuracy", concept, [""], digits=1, factor=100.0),
+        "accuracy_damage": tables.metric_table(run, name, "accuracy", damage, [""], digits=1, factor=100.0),
+        "distances": tables.distances(run, name),
+        "energies": tables.energies(run, name),
+        "costs": tables.costs(run, name),
         "overview": suite.overview(run, name),
         "suite": suite.details(run, name),
         "members": max((v.members for v in run.verdicts if v.problem == name), default=None),
@@ -146,49 +69,143 @@ def _plain(key: str, value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _keys(run: Run) -> list[dict[str, Any]]:
-    marks, kinds = style.run_marks(run), run.candidates()
-    return [{"candidate": n, "shape": m.shape, "colour": m.colour, "kind": kinds[n].kind} for n, m in marks.items()]
+def run_titles(runs: list[Run], folders: list[Path]) -> list[str]:
+    """What to call each run: its experiment, with the folder's name where several are called alike."""
+    names = [
+        str(run.provenance.get("title") or run.provenance.get("experiment") or folder.resolve().name)
+        for run, folder in zip(runs, folders, strict=True)
+    ]
+    return [
+        name if names.count(name) == 1 else f"{name} ({folder.resolve().name})"
+        for name, folder in zip(names, folders, strict=True)
+    ]
 
 
-def _asset(name: str) -> Markup:
-    return Markup((HERE / name).read_text(encoding="utf-8"))  # our own files, trusted as they are
+def _series(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Problems that differ in their discovery rate only, by rate: what the slider moves along."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for problem in problems:
+        stem = re.sub(r"[-_ ]*rate[\d.]+", "", problem["row"].problem)
+        found.setdefault((problem["title"], stem), []).append(problem)
+    several_runs, several_stems = (len({key[i] for key in found}) > 1 for i in (0, 1))
+    series = []
+    for (title, stem), members in found.items():
+        label = " · ".join([title] * several_runs + [stem] * (several_stems or not several_runs))
+        series.append({"label": label, "problems": sorted(members, key=lambda p: p["row"].rate)})
+    return series
 
 
-def write_report(folder: Path | str) -> Path:
-    """Writes `report.html`, one self-contained file, and the figures for papers into a run's folder.
+def _candidates(runs: list[Run]) -> dict[str, Any]:
+    """Candidates of all runs by name, controls last."""
+    known: dict[str, Any] = {}
+    for run in runs:
+        for name, record in run.candidates().items():
+            known.setdefault(name, record)
+    return dict(sorted(known.items(), key=lambda item: is_control(item[1].kind)))
+
+
+def _keys(candidates: dict[str, Any], marks: dict[str, style.Mark], runs: list[Run]) -> list[dict[str, Any]]:
+    """The switches of the candidates, each with the words that the text filter looks at."""
+    return [
+        {
+            "candidate": name, "shape": marks[name].shape, "colour": marks[name].colour,
+            "goal": "control" if is_control(record.kind) else style.goal_name(record.goal),
+            "words": " ".join(dict.fromkeys(v.verdict for run in runs for v in run.verdicts if v.candidate == name)),
+        }
+        for name, record in candidates.items()
+    ]  # fmt: skip
+
+
+def asset(*names: str) -> Markup:
+    """Our own scripts and styles, trusted as they are, one after the other."""
+    return Markup("\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names))
+
+
+def environment() -> jinja2.Environment:
+    """Templates of the report, with escaping on and the functions that they use."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # not sorted: the order of a run's candidates is told
+    made.globals |= {"look": style.verdict_style, "missing": style.MISSING, "goal_name": style.goal_name}
+    return made
+
+
+def _place(folders: list[Path], out: Path | None) -> Path:
+    if out is not None:
+        return out
+    if len(folders) == 1:
+        return folders[0] / FILE
+    # Beside the runs, and never over the page of one of them.
+    parent = Path(os.path.commonpath([folder.resolve() for folder in folders]))
+    return parent / ("reports.html" if (parent / results.FILE).exists() else FILE)
+
+
+def write_report(*folders: Path | str, out: Path | str | None = None) -> Path:
+    """Writes one self-contained page of one run or of several, and into a single run's folder the figures for papers.
+
+    Args:
+        folders: of finished runs.
+        out: the page; by default `report.html` in the run's folder, of several runs in the folder that holds them all.
 
     Returns:
         The page's path.
 
     Raises:
-        FileNotFoundError: the folder holds no results.
+        FileNotFoundError: a folder holds no results.
+        ValueError: no folder is given.
     """
-    folder = Path(folder)
-    run = load(folder)
-    figures = [path.relative_to(folder).as_posix() for path in write_figures(folder)]
-    labels = style.problem_labels(run.problems)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.globals |= {"look": style.verdict_style, "missing": style.MISSING, "goal_name": style.goal_name}
-    page = environment.get_template("page.html.j2").render(
-        title=str(run.provenance.get("title") or run.provenance.get("experiment") or folder.resolve().name),
-        run=run,
-        candidates=[(n, r, is_control(r.kind)) for n, r in run.candidates().items()],
-        problems=[_problem(run, p, labels[p.problem]) for p in run.problems],
-        labels=labels,
+    if not folders:
+        raise ValueError("Expected at least one folder of a finished run, got none.")
+    paths = [Path(folder) for folder in dict.fromkeys(folders)]
+    page = render(paths)
+    target = _place(paths, None if out is None else Path(out))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def render(folders: list[Path]) -> str:
+    """The page's text; of a single run the figures are written beside it."""
+    from unlearnax.report.claims import SIGNS, claims_part, measured  # which need `load` from this package
+
+    runs = [load(folder) for folder in folders]
+    titles = run_titles(runs, folders)
+    figures = [p.relative_to(folders[0]).as_posix() for p in write_figures(folders[0])] if len(folders) == 1 else []
+    candidates = _candidates(runs)
+    marks = style.marks((name, is_control(record.kind)) for name, record in candidates.items())
+    problems: list[dict[str, Any]] = []
+    for run, title in zip(runs, titles, strict=True):
+        labels = style.problem_labels(run.problems)
+        for row in run.problems:
+            problem = _problem(run, row, {n: m for n, m in marks.items() if n in run.candidates()})
+            problem |= {"index": len(problems), "title": title, "label": labels[row.problem]}
+            problem["full"] = f"{title} · {row.problem}" if len(runs) > 1 else row.problem
+            problems.append(problem)
+    templates = environment()
+    templates.globals |= {"outcome_sign": SIGNS.__getitem__, "measured": measured}
+    return templates.get_template("page.html.j2").render(
+        title=titles[0] if len(runs) == 1 else f"{len(runs)} runs",
+        runs=[
+            {
+                "run": run, "title": title, "folder": folder.name, "provenance": _provenance(run.provenance),
+                "command": run.provenance.get("command"), "tuning": run.provenance.get("tuning"),
+                "labels": style.problem_labels(run.problems), "columns": len(run.problems),
+            }
+            for run, title, folder in zip(runs, titles, folders, strict=True)
+        ],
+        candidates=[(n, r, is_control(r.kind)) for n, r in candidates.items()],
+        problems=problems,
+        series=_series(problems),
+        metrics=list({m.name: m for run in runs for m in run.metrics}.values()),
         directions=suite.DIRECTIONS,
-        keys=_keys(run),
-        provenance=_provenance(run.provenance),
-        command=run.provenance.get("command"),
-        tuning=run.provenance.get("tuning"),
+        keys=_keys(candidates, marks, runs),
+        claims=claims_part(folders),
         figures=figures,
-        css=_asset("page.css"),
-        js=_asset("page.js"),
+        bibtex=bibtex(),
+        data=[p["explore"] for p in problems],
+        css=asset("page.css", "controls.css"),
+        js=asset(*BASE_SCRIPTS, *(PLOT_SCRIPTS if problems else ())),
         plotly=Markup(get_plotlyjs()),
-    )
-    path = folder / FILE
-    path.write_text(page, encoding="utf-8")
-    return path
+    )  # fmt: skip

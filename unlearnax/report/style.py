@@ -10,6 +10,7 @@ from typing import NamedTuple
 from unlearnax.report import load
 
 MISSING = "–"
+INK, GREY = "#1b1f24", "#6b7280"
 BLUE, ORANGE = "#0072b2", "#d55e00"  # untraining, unlearning: Okabe and Ito's, told apart by all common eyes
 # The points' colours keep clear of the oracles'; six shapes for seven colours make 42 different pairs, so that
 # no candidate is told by colour alone. All of them have contrast on white and on a dark page.
@@ -32,13 +33,17 @@ FORM_NAMES = {"margin": "margin form (logit-scaled confidence)", "output": "outp
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A table's cell: text, its interval, a key to sort by, whether it lies within the margin or floor, why it is empty."""
+    """A table's cell: text, its interval, a key to sort by, whether it lies within the margin or floor, why it is empty.
+
+    heat: how strongly it is tinted, in [0, 1]; None: not at all.
+    """
 
     text: str
     sub: str = ""
     key: float | str = ""
     within: bool = False
     note: str = ""
+    heat: float | None = None
 
 
 class VerdictStyle(NamedTuple):

@@ -76,24 +76,38 @@ def _table(run: Run, rows: list[Row], name: str, better: str) -> dict[str, Any]:
     }
 
 
-def overview(run: Run, problem: str) -> list[dict[str, Any]]:
-    """One table for each oracle: candidates by metric, each on its first slice there (S where it is measured there)."""
+def leading(run: Run, problem: str) -> dict[str, list[tuple[MetricRow, str, str]]]:
+    """What each metric is shown by where there is room for one number: oracle -> metric, full name and slice.
+
+    That is its difference to the oracle or its own name, on its first slice there (S where it is measured there).
+    """
     metrics = {m.name: m for m in run.metrics if m.unit != "scorecard"}
-    rows = [r for r in run.rows if r.problem == problem and base_of(r.metric, metrics)]
-    tables = []
+    found: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
+    for row in run.rows:
+        if row.problem == problem and row.oracle and (base := base_of(row.metric, metrics)):
+            found.setdefault((row.oracle, base), {})[row.metric, row.slice] = None
+    columns: dict[str, list[tuple[MetricRow, str, str]]] = {}
     for oracle in run.oracles(problem):
-        columns: list[tuple[MetricRow, str, str]] = []
         for base, metric in metrics.items():
-            mine = [r for r in rows if r.oracle == oracle and base_of(r.metric, metrics) == base]
-            full = [base, f"{base}/gap"] if any(r.metric in (base, f"{base}/gap") for r in mine) else []
-            full = full or [r.metric for r in mine[:1]]
-            parts = sorted({r.slice for r in mine if r.metric in full}, key=_order)
-            if parts:
-                name = next(r.metric for r in mine if r.metric in full and r.slice == parts[0])
-                columns.append((metric, name, parts[0]))
-        if not columns:
-            continue
-        by = {(r.candidate, r.metric, r.slice): r for r in rows if r.oracle == oracle}
+            mine = list(found.get((oracle, base), {}))
+            plain = [pair for pair in mine if pair[0] in (base, f"{base}/gap")]
+            mine = plain or [pair for pair in mine if pair[0] == mine[0][0]]
+            if mine:
+                name, part = min(mine, key=lambda pair: _order(pair[1]))
+                columns.setdefault(oracle, []).append((metric, name, part))
+    return columns
+
+
+def overview(run: Run, problem: str) -> list[dict[str, Any]]:
+    """One table for each oracle: candidates by metric, each by the number that `leading` picks."""
+    tables = []
+    for oracle, columns in leading(run, problem).items():
+        wanted = {(name, part) for _, name, part in columns}
+        by = {
+            (r.candidate, r.metric, r.slice): r
+            for r in run.rows
+            if r.problem == problem and r.oracle == oracle and (r.metric, r.slice) in wanted
+        }
         kinds = run.candidates()
         names = [n for n in kinds if any((n, m, s) in by for _, m, s in columns)]
         floors = [
