@@ -1,5 +1,7 @@
 """The scorecard on synthetic populations whose answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -113,6 +115,26 @@ def test_landmarks_of_the_compass(card):
                 row = value(card, candidate, f"distance/{form}", oracle, "concept")
                 assert row.low - 0.05 <= expected <= row.high + 0.05
                 assert row.value == pytest.approx(expected, abs=0.15)
+
+
+def test_candidates_scored_one_by_one(layout, oracles):
+    """Are what they are scored together; what they share is found out once, and adjusted p-values come at the end."""
+    candidates = {
+        "do_nothing": CandidateLogits(population(layout, 5, knows_forget=True, knows_concept=True), "original"),
+        "first": CandidateLogits(population(layout, 6, knows_forget=False, knows_concept=True), "algorithm"),
+        "second": CandidateLogits(population(layout, 7, knows_forget=False, knows_concept=False), "algorithm"),
+    }
+    together = score("p", layout, oracles, candidates)
+    known = {}
+    for name in ("first", "second"):
+        own = {"do_nothing": candidates["do_nothing"], name: candidates[name]}
+        card = score("p", layout, oracles, own, only=[name], among=5, known=known)
+        assert (card.scale, card.nothing_to_untrain) == (together.scale, together.nothing_to_untrain)
+        assert card.verdicts == [row for row in together.verdicts if row.candidate == name]
+        bare = [[dataclasses.replace(row, p_adjusted=None) for row in rows if row.candidate == name]
+                for rows in (card.rows, together.rows)]  # fmt: skip
+        assert bare[0] == bare[1]
+    assert known
 
 
 def test_floor_and_p_values(card):

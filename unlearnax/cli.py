@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # JAX is imported inside the commands, after devices.set_up.
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Iterable
@@ -18,18 +19,48 @@ from tyro.conf import Positional
 from unlearnax import devices, oracle_commands
 
 console = Console()
+DISTRIBUTED = "UNLEARNAX_DISTRIBUTED"
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Builds report.html and figures from a run's folder."""
+    """Builds one page, which works offline, from a run's folder or from several; of a single run the figures too.
 
-    folder: Positional[Path]
+    Args:
+        folders: of finished runs.
+        out: the page (default: report.html in the run's folder, of several runs in the folder that holds them all).
+    """
+
+    folders: Positional[tuple[Path, ...]]
+    out: Path | None = None
 
     def __call__(self) -> None:
         from unlearnax.report.page import write_report
 
-        console.print(f"Report: {write_report(self.folder)}")
+        console.print(f"Report: {write_report(*self.folders, out=self.out)}", soft_wrap=True, highlight=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaderboard:
+    """Builds one page of any number of runs: algorithms by problem, with verdicts, distances and costs.
+
+    Args:
+        folders: of finished runs.
+        out: the page.
+        mixed_margins: show verdicts that rest on different margins beside each other; without it they are refused.
+    """
+
+    folders: Positional[tuple[Path, ...]]
+    out: Path = Path("leaderboard.html")
+    mixed_margins: bool = False
+
+    def __call__(self) -> None:
+        from unlearnax.report.leaderboard import write_leaderboard
+
+        made = write_leaderboard(
+            *self.folders, out=self.out, mixed_margins=self.mixed_margins, command=command_line()
+        )  # fmt: skip
+        console.print(f"Leaderboard: {made}", soft_wrap=True, highlight=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +96,8 @@ class Doctor:
 class Claims:
     """Judges the published claims of the experiments that finished runs come from.
 
-    folders: of runs; none: all under runs/.
+    Args:
+        folders: of runs; none: all under runs/.
     """
 
     folders: Positional[tuple[Path, ...]] = ()
@@ -81,15 +113,17 @@ class Claims:
 class Score:
     """Scores logits made by any framework.
 
-    labels: .npy, [N] integers.
-    slices: .npz, name -> column numbers of the logits; names "retain" and "other_test" are damage, others the concept.
-    oracle: goal=file.npy for each oracle, [2M, N, C]: the first half is the reference, the second half held out.  Goals
-        "untraining" and "unlearning" make a compass.
-    candidate: name=file.npy for each candidate, [M, N, C].
-    original: .npy, [M, N, C]; member i of every candidate came from member i of it.
-    out: folder for rows and report.
-    margin: share of the scale that a candidate must stay below to "reach" an oracle.
-    metrics: names from `unlearnax list metrics`, or "default", "all", "none"; those that need weights are left out.
+    Args:
+        labels: .npy, [N] integers.
+        slices: .npz, name -> column numbers of the logits; "retain" and "other_test" are damage, others the concept.
+        oracle: goal=file.npy for each oracle, [2M, N, C]: the first half is the reference, the second half held out.
+            Goals "untraining" and "unlearning" make a compass.
+        candidate: name=file.npy for each candidate, [M, N, C].
+        original: .npy, [M, N, C]; member i of every candidate came from member i of it.
+        out: folder for rows and report.
+        margin: share of the scale that a candidate must stay below to "reach" an oracle.
+        metrics: names from ``unlearnax list metrics``, or "default", "all", "none"; those that need weights are left out.
+        name: of the problem, as the report shows it.
     """
 
     labels: Path
@@ -113,8 +147,43 @@ class Score:
         _show(self.out)
 
 
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Runs the SWEEP of a file: problems × recipes × algorithms × hyperparameters × seeds.
+
+    Args:
+        spec: a Python file that defines SWEEP.
+        executor: where workers run: processes of this machine, Ray actors, or Slurm jobs.
+        workers: how many (default: one, or one for each GPU).
+        out: folder for rows and report (default: runs/NAME-sweep).  What it holds already is not done again.
+        retry: try again what failed before.
+        dry: only say what there is to do.
+        cluster: of the executor "slurm": the real one, or processes of this machine in its place.
+        slurm: parameters of submitit, as "slurm_partition=gpu" "timeout_min=600".
+    """
+
+    spec: Positional[Path]
+    executor: Literal["local", "ray", "slurm"] = "local"
+    workers: int | None = None
+    out: Path | None = None
+    retry: bool = False
+    dry: bool = False
+    cluster: Literal["slurm", "local"] = "slurm"
+    slurm: tuple[str, ...] = ()
+
+    def __call__(self) -> None:
+        from unlearnax.sweeps.command import sweep_file
+
+        status = sweep_file(
+            self.spec, self.executor, self.out, console, workers=self.workers, retry=self.retry, dry=self.dry,
+            cluster=self.cluster, slurm=self.slurm, command=command_line(), together=DISTRIBUTED in os.environ,
+        )  # fmt: skip
+        raise SystemExit(status)
+
+
 COMMANDS = {
-    "report": Report, "list": List, "oracles": Oracles, "doctor": Doctor, "score": Score, "claims": Claims,
+    "report": Report, "leaderboard": Leaderboard, "list": List, "oracles": Oracles, "doctor": Doctor, "score": Score,
+    "claims": Claims, "sweep": Sweep,
 }  # fmt: skip
 
 
@@ -156,6 +225,16 @@ def _show_claims(folders: Iterable[Path]) -> None:
         console.print(claims_table(judged))
 
 
+def take_option(words: list[str], flag: str, default: str) -> str:
+    """The value of a flag, taken out of the words of a command line, or the default."""
+    for i, word in enumerate(words):
+        if word == flag or word.startswith(f"{flag}="):
+            value = word.partition("=")[2] if "=" in word else (words[i + 1] if i + 1 < len(words) else "")
+            del words[i : i + 1 + ("=" not in word)]
+            return value
+    return default
+
+
 def run_command(arguments: list[str]) -> None:
     """``unlearnax run FILE [--size SIZE] [--out DIR] [--FIELD VALUE ...]``.
 
@@ -166,7 +245,7 @@ def run_command(arguments: list[str]) -> None:
         console.print("usage: unlearnax run FILE.py [--size SIZE] [--out DIR] [--FIELD VALUE ...]\n"
                       "       unlearnax run FILE.py --help   shows the fields of the experiment")  # fmt: skip
         return
-    from unlearnax import checks, plugins
+    from unlearnax import checks, hosts, plugins
     from unlearnax.experiment import Experiment, progress_bars, run
 
     file, rest = arguments[0], arguments[1:]
@@ -174,17 +253,9 @@ def run_command(arguments: list[str]) -> None:
     if not sizes:
         raise ValueError(f"Expected {file} to define SIZES, a dict of name -> Experiment.")
 
-    def option(flag: str, default: str) -> str:
-        for i, word in enumerate(rest):
-            if word == flag or word.startswith(f"{flag}="):
-                value = word.partition("=")[2] if "=" in word else (rest[i + 1] if i + 1 < len(rest) else "")
-                del rest[i : i + 1 + ("=" not in word)]
-                return value
-        return default
-
-    size = option("--size", next(iter(sizes)))
+    size = take_option(rest, "--size", next(iter(sizes)))
     checks.one_of("size", size, sizes)
-    out = option("--out", "")
+    out = take_option(rest, "--out", "")
     found = sizes[size]
     several = found if isinstance(found, tuple) else (found,)
     chosen = [tyro.cli(type(each), default=each, args=rest, prog=f"unlearnax run {file}") for each in several]
@@ -193,19 +264,31 @@ def run_command(arguments: list[str]) -> None:
         folder = Path(out or f"runs/{experiment.name}-{size}-seed{experiment.seed}")
         if out and len(chosen) > 1:
             folder = folder / f"{experiment.name}-seed{experiment.seed}"
-        with progress_bars(console) as progress:
+        with progress_bars(Console(quiet=not hosts.leads())) as progress:
             origin = {"file": file, "size": size}
             run(experiment, folder, command=command_line(), origin=origin, progress=progress)
-        folders.append(folder)
-        _show(folder)
+        if hosts.leads():
+            folders.append(folder)
+            _show(folder)
     _show_claims(folders)
 
 
 def main() -> None:
-    """Entry point; bad input ends with one line and status 2."""
-    devices.set_up()
+    """Entry point; bad input ends with one line and status 2.
+
+    With ``--distributed auto`` or ``--distributed ADDRESS:PORT,PROCESSES,RANK`` (or UNLEARNAX_DISTRIBUTED) the process is one
+    of several that run the same command.
+    """
     arguments = sys.argv[1:]
+    together = take_option(arguments, "--distributed", os.environ.get(DISTRIBUTED, ""))
+    if together or arguments[:1] != ["sweep"]:  # a sweep on one host leaves the devices to its workers
+        devices.set_up()
     try:
+        if together:
+            from unlearnax import hosts
+
+            os.environ[DISTRIBUTED] = together
+            hosts.join(together)
         if arguments[:1] == ["run"]:
             run_command(arguments[1:])
             return

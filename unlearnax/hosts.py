@@ -15,6 +15,40 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 
+def join(how: str) -> None:
+    """Makes this process one of several, before JAX is used: all of them run the same command.
+
+    Args:
+        how: "auto", where a TPU pod, Slurm or Open MPI says who is who; else "ADDRESS:PORT,PROCESSES,RANK", the address being
+            that of the process of rank 0.
+
+    Raises:
+        ValueError: text of another form, or nothing that says who is who.
+    """
+    address, _, numbers = how.partition(",")
+    try:
+        if how == "auto":
+            jax.distributed.initialize()
+            return
+        processes, rank = (int(number) for number in numbers.split(","))
+        if ":" not in address or not 0 <= rank < processes:
+            raise ValueError("an address has a port, and ranks begin at 0")
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"Expected distributed={how!r} to be 'auto' where the cluster says who is who, or "
+                         f"ADDRESS:PORT,PROCESSES,RANK: {error}.") from error  # fmt: skip
+    jax.distributed.initialize(address, processes, rank)
+
+
+def leads() -> bool:
+    """Whether this process is the one that writes results and speaks."""
+    return jax.process_index() == 0
+
+
+def broadcast(numbers: np.ndarray | np.generic) -> np.ndarray:
+    """The first process's numbers, in every process; the others give any of the same shape."""
+    return np.asarray(multihost_utils.broadcast_one_to_all(numbers))
+
+
 def share(members: range) -> range:
     """The members that this process works on: contiguous, as many for each process, the last one repeated at the end."""
     each = -(-len(members) // jax.process_count())

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -174,6 +175,7 @@ def score(
     seed: int = 0,
     only: Collection[str] | None = None,
     among: int | None = None,
+    known: dict[Any, Any] | None = None,
 ) -> Scorecard:
     """Scores candidates against oracles on every slice, in both forms.
 
@@ -188,6 +190,8 @@ def score(
         seed: of the permutations.
         only: candidates to give rows and verdicts of (default all); the others still make the scale and the pairs.
         among: how many candidates the p-values will be adjusted over, where others are scored elsewhere (`with_holm`).
+        known: what an earlier call with the same layout, oracles, originals and options found out about these, used and
+            added to: where candidates are scored one by one, most of the work.
 
     Raises:
         ValueError: shapes that disagree, labels or rows out of range, fewer than 3 members, non-finite oracles.
@@ -199,17 +203,45 @@ def score(
         f"held-out {name}": CandidateLogits(oracle.control, "control", paired=False) for name, oracle in oracles.items()
     }
     candidates = candidates | controls
-    references = {name: _population(f"oracle {name}", o.reference, layout) for name, o in oracles.items()}
+    known = {} if known is None else known
+
+    def once(what: Any, find: Callable[[], Any]) -> Any:
+        if what not in known:
+            known[what] = find()
+        return known[what]
+
+    references: dict[str, _Population] = once(
+        "references", lambda: {name: _population(f"oracle {name}", o.reference, layout) for name, o in oracles.items()}
+    )
     goals = {name: oracle.goal for name, oracle in oracles.items()}
     tests = (among or len(candidates)) * len(oracles) * len(layout.slices) * len(FORMS)
     permutations = max(MIN_PERMUTATIONS, PERMUTATIONS_PER_TEST * tests)
     key_null, key_floor = jax.random.split(jax.random.key(seed))
-    floors = _Floors(key_floor, references, oracles, layout)
-    scale = _scale(layout, references, goals, candidates, coincide, floors)
+    floors: _Floors = once("floors", lambda: _Floors(key_floor, references, oracles, layout))
+    scale: _Scale = once("scale", lambda: _scale(layout, references, goals, candidates, coincide, floors))
 
-    @functools.cache
     def splits(p: int, q: int) -> tuple[jax.Array, jax.Array]:
-        return random_splits(key_null, p=p, q=q, pooled=p + q, count=permutations)
+        return once((p, q, permutations),
+                    lambda: random_splits(key_null, p=p, q=q, pooled=p + q, count=permutations))  # fmt: skip
+
+    def compared(name: str, candidate: CandidateLogits, alive: np.ndarray) -> tuple[list[Row], Squared]:
+        group = "originals" if candidate.paired and alive.all() else name
+        population = _population(group, np.asarray(candidate.logits)[alive], layout)
+        rows: list[Row] = []
+        squared: Squared = {}
+        for oracle, reference in references.items():
+            for form in FORMS:
+                between = _between(population, reference, form, layout)
+                raw = _distances(population, reference, form, between, layout)
+                null = _null(population, reference, between, form, splits(population.members, reference.members))
+                pvalues = p_values(np.array([d.energy.value for d in raw.values()]), null)
+                for (part, distance), p in zip(raw.items(), pvalues, strict=True):
+                    squared[form, part, oracle] = distance.over(scale.unit[form, part, oracle])
+                    low, high = energy_interval(distance)
+                    floor = floors.of(oracle, population.members)[form, part]
+                    rows.append(Row(problem, name, candidate.kind, candidate.goal, f"energy/{form}", oracle, part,
+                                    distance.energy.value, low, high, floor, float(p)))  # fmt: skip
+        return rows, squared
 
     rows: list[Row] = []
     verdicts: list[VerdictRow] = []
@@ -218,26 +250,18 @@ def score(
     for name, candidate in candidates.items():
         if only is not None and name not in only and candidate.kind != "original":
             continue
-        logits = np.asarray(candidate.logits)
-        alive = np.asarray(np.isfinite(logits).all((1, 2)))
+        alive = np.asarray(np.isfinite(np.asarray(candidate.logits)).all((1, 2)))
         if alive.sum() < 3:
             outcome = Outcome("damages the model", f"{(~alive).sum()} of {len(alive)} members are not finite", None)
         else:
-            group = "originals" if candidate.paired and alive.all() else name
-            population = _population(group, logits[alive], layout)
-            squared[name] = {}
-            for oracle, reference in references.items():
-                for form in FORMS:
-                    between = _between(population, reference, form, layout)
-                    raw = _distances(population, reference, form, between, layout)
-                    null = _null(population, reference, between, form, splits(population.members, reference.members))
-                    pvalues = p_values(np.array([d.energy.value for d in raw.values()]), null)
-                    for (part, distance), p in zip(raw.items(), pvalues, strict=True):
-                        squared[name][form, part, oracle] = distance.over(scale.unit[form, part, oracle])
-                        low, high = energy_interval(distance)
-                        floor = floors.of(oracle, population.members)[form, part]
-                        rows.append(Row(problem, name, candidate.kind, candidate.goal, f"energy/{form}", oracle, part,
-                                        distance.energy.value, low, high, floor, float(p)))  # fmt: skip
+            find = functools.partial(compared, name, candidate, alive)
+            found, squared[name] = once((name, permutations), find) if candidate.kind == "original" else find()
+            rows.extend(found)
+            if candidate.kind == "original":
+                near = functools.partial(_reaches_untraining, squared[name], goals, layout, margin)
+                reaches_untraining = once("reaches untraining", near)
+                if only is not None and name not in only:
+                    continue
             bounds = _bounds(squared[name], layout)
             outcome = decide(
                 {oracle: [b for _, b in bounds[oracle]] for oracle in oracles},
@@ -247,16 +271,15 @@ def score(
                  for o in oracles} if layout.damage else {},
                 share=margin, damage_share=damage, members=len(alive), diverged=int((~alive).sum()), coincide=coincide,
             )  # fmt: skip
-            if candidate.kind == "original":
-                untraining = [oracle for oracle, goal in goals.items() if goal == "untraining"]
-                reaches_untraining = any(reaches([b for _, b in bounds[o]], margin) for o in untraining)
         rows.extend(_accuracy_rows(problem, name, candidate, layout))
         verdicts.append(VerdictRow(problem, name, candidate.kind, candidate.goal, outcome.verdict, outcome.detail,
                                    margin, len(alive), outcome.members_needed, int((~alive).sum()),
                                    candidate.hyperparameters))  # fmt: skip
     for name, oracle in oracles.items():
-        rows.extend(_accuracy_rows(problem, f"oracle {name}", CandidateLogits(oracle.reference, "oracle"), layout))
-    rows = with_holm(rows) + list(_distance_rows(problem, candidates, squared))
+        if only is None or f"oracle {name}" in only:
+            rows.extend(_accuracy_rows(problem, f"oracle {name}", CandidateLogits(oracle.reference, "oracle"), layout))
+    wanted = {name: found for name, found in squared.items() if only is None or name in only}
+    rows = with_holm(rows) + list(_distance_rows(problem, candidates, wanted))
     rows += _paired_rows(problem, candidates, squared)
     if only is not None:
         rows = [row for row in rows if row.candidate in only]
@@ -357,6 +380,11 @@ def _bounds(squared: Squared, layout: Layout) -> dict[str, list[tuple[str, Bound
             bound = Bound(f"{part}/{form}", distance.energy.value, *energy_interval(distance))
             bounds.setdefault(oracle, []).append((form, bound))
     return bounds
+
+
+def _reaches_untraining(squared: Squared, goals: dict[str, str], layout: Layout, margin: float) -> bool:
+    bounds = _bounds(squared, layout)
+    return any(reaches([b for _, b in bounds[o]], margin) for o, goal in goals.items() if goal == "untraining")
 
 
 def _closer(squared: Squared, goals: dict[str, str]) -> dict[str, tuple[float, float]] | None:

@@ -1,0 +1,106 @@
+"""What workers are made of, and what the command says before they are."""
+
+import importlib
+import importlib.util
+import os
+import re
+import time
+
+import jax
+import pytest
+from tiny_sweep import run_here, tiny
+
+from unlearnax.sweeps import local
+from unlearnax.sweeps.clock import COMPILING, Clock
+from unlearnax.sweeps.command import describe, load_sweep
+from unlearnax.sweeps.executors import DEVICE_COUNT, EXECUTORS, Options, make_executor, share_of_cores
+from unlearnax.sweeps.plan import make_plan
+
+
+@pytest.mark.parametrize(
+    ("name", "workers", "message"),
+    [("locl", None, "executor='locl'.*Did you mean 'local'"), ("local", 0, "workers=0"), ("local", 1.5, "workers=1.5")],
+)
+def test_bad_executors(name, workers, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        make_executor(name, Options(workers, tmp_path))
+
+
+@pytest.mark.parametrize(("name", "module", "extra"), [("ray", "ray", "ray"), ("slurm", "submitit", "slurm")])
+def test_a_missing_library_is_named_with_its_extra(name, module, extra, tmp_path, monkeypatch):
+    def missing(path):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(ValueError, match=rf"pip install 'unlearnax\[{extra}\]'"):
+        make_executor(name, Options(1, tmp_path))
+
+
+def test_parameters_of_slurm(tmp_path):
+    pytest.importorskip("submitit")
+    on_slurm = importlib.import_module(EXECUTORS["slurm"].partition(":")[0])
+    given = on_slurm.parameters(["slurm_partition=gpu", "timeout_min=60"])
+    assert given == {"slurm_partition": "gpu", "timeout_min": 60}
+    for wrong in (["gpu"], ["slurm_partition="]):
+        with pytest.raises(ValueError, match="slurm="):
+            on_slurm.parameters(wrong)
+    with pytest.raises(ValueError, match="parameters of submitit"):
+        make_executor("slurm", Options(1, tmp_path, cluster="local", slurm=("partitoin=gpu",)))
+
+
+def test_one_worker_for_each_gpu(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "jax_cuda12_plugin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert local.gpus({"JAX_PLATFORMS": None}) == ["2", "5"]
+    assert local.gpus({"JAX_PLATFORMS": "cuda,cpu"}) == ["2", "5"]
+    assert local.gpus({"JAX_PLATFORMS": "cpu"}) == []
+    assert make_executor("local", Options(None, tmp_path)).workers == 2
+    assert make_executor("local", Options(3, tmp_path)).workers == 3
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert local.gpus({}) == []
+    assert make_executor("local", Options(None, tmp_path)).workers == 1
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert [share_of_cores(workers) for workers in (1, 2, 3, 20)] == [None, 4, 2, 1]
+    flags = "--a=1 --xla_force_host_platform_device_count=8 --b"
+    assert re.sub(DEVICE_COUNT, "", flags) == "--a=1 --b"
+
+
+def test_compiling_counts_once_and_in_no_stage():
+    clock = Clock()
+    with clock.stage("scoring"):
+        time.sleep(0.03)
+        clock._heard(f"{COMPILING}inner", 0.01)
+        time.sleep(0.01)
+        clock._heard(f"{COMPILING}outer", 0.03)  # the inner one lies in it
+        clock._heard("/jax/something/else", 5.0)
+    found = clock.take()
+    assert found["compiling"] == pytest.approx(0.03, abs=0.005)
+    assert found["scoring"] + found["compiling"] >= 0.005
+    assert found["training"] == 0
+    assert set(clock.take().values()) == {0.0}
+    with clock.stage("training"):
+        jax.jit(lambda a: a * 2 + time.perf_counter())(1.0).block_until_ready()  # a constant that is never cached
+    assert clock.take()["compiling"] > 0
+
+
+def test_what_there_is_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "cache"))
+    algorithms = {"fine_tune": {"learning_rate": (0.01, 0.03), "epochs": 1}}
+    plan = make_plan(tiny(algorithms=algorithms, seeds=(0, 1)))
+    text = describe(plan, tmp_path / "out")
+    assert "digits-3-rate0.5 seed 1: 2 cells and the controls (0 done, 0 failed, 3 waiting)" in text
+    assert "4 cells on 2 grounds, 10 populations" in text
+    assert not (tmp_path / "out").exists()
+    run_here(tiny(algorithms=algorithms), tmp_path / "out")
+    text = describe(plan, tmp_path / "out")
+    assert "seed 0: 2 cells and the controls (3 done, 0 failed, 0 waiting)" in text
+    assert "seed 1: 2 cells and the controls (0 done, 0 failed, 3 waiting)" in text
+
+
+def test_a_file_without_a_sweep(tmp_path):
+    (tmp_path / "spec.py").write_text("SWEEP = 3")
+    with pytest.raises(ValueError, match="to define SWEEP, a Sweep, got int"):
+        load_sweep(tmp_path / "spec.py")

@@ -1,0 +1,150 @@
+"""The command against kills, Ctrl-C, other sweeps and workers that end: nothing done twice, nothing lost."""
+
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from tiny_sweep import HEAD, TROUBLE, numbers, run_here, tiny
+
+from unlearnax import results
+from unlearnax.results import FILE, CellRow
+from unlearnax.store import Store
+from unlearnax.store.upkeep import contents
+
+SPEC = (
+    HEAD
+    + """
+SWEEP = Sweep(BASE, (("fine_tune", {"learning_rate": (0.01, 0.02, 0.03, 0.04, 0.05), "epochs": 1}),))
+"""
+)
+PATIENCE = 500.0  # seconds; a busy machine takes many times longer
+
+
+def cells(folder):
+    """Cells of a sweep that another process works on."""
+    with contextlib.suppress(FileNotFoundError, sqlite3.OperationalError):
+        return {cell.id: cell for cell in results.read(folder, CellRow)} if (folder / FILE).exists() else {}
+    return {}
+
+
+def wait_for(what):
+    """The first true answer."""
+    until = time.monotonic() + PATIENCE
+    while not (found := what()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return found
+
+
+def workers(process):
+    """Processes that a sweep's driver has started, that still run."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in listed if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def ended(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_kills_interrupts_and_a_second_sweep(start, tmp_path, monkeypatch):
+    out, spec = tmp_path / "out", tmp_path / "spec.py"
+    spec.write_text(SPEC)
+    first = start("sweep", spec, "--out", out)
+    wait_for(lambda: (out / FILE).exists())
+    second = start("sweep", spec, "--out", out)  # while the first works: refused
+    words, _ = second.communicate(timeout=PATIENCE)
+    assert second.returncode == 2, words
+    assert "one works on it now" in words
+
+    wait_for(lambda: cells(out))
+    pids = workers(first)
+    assert len(pids) == 1
+    os.killpg(first.pid, signal.SIGINT)  # as the terminal does: the workers get it too
+    words, _ = first.communicate(timeout=PATIENCE)
+    assert first.returncode == 130, words
+    assert "goes on from there" in words
+    assert "Traceback" not in words
+    assert all(map(ended, pids))
+    assert not any("Traceback" in log.read_text() for log in (out / "logs").iterdir())
+    after_interrupt = cells(out)
+
+    third = start("sweep", spec, "--out", out)
+    more = min(len(after_interrupt) + random.randint(1, 2), 5)
+    wait_for(lambda: len(cells(out)) >= more)
+    time.sleep(random.random() / 5)
+    pids = workers(third)
+    third.kill()
+    third.communicate()
+    wait_for(lambda: all(map(ended, pids)))  # workers end with their driver
+    after_kill = cells(out)
+    assert after_interrupt.items() <= after_kill.items()
+
+    last = start("sweep", spec, "--out", out)
+    words, _ = last.communicate(timeout=PATIENCE)
+    assert last.returncode == 0, words
+    assert f"{len(after_kill)} were there before" in words
+    finished = cells(out)
+    assert after_kill.items() <= finished.items()
+    assert len(finished) == 6
+    assert {(cell.state, cell.attempt) for cell in finished.values()} == {("done", 1)}
+
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "cache"))
+    stored = [held for held in contents(Store()) if held.kind == "members"]
+    assert len(stored) == len({held.digest for held in stored}) == 5
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "other"))
+    run_here(tiny(), tmp_path / "whole")
+    assert numbers(out) == numbers(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("executor", ["local", "ray", "slurm"])
+def test_workers_that_end(executor, start, tmp_path):
+    """One algorithm ends its worker once, one always, one raises; the rest is done, and only it is not done again."""
+    if executor != "local":
+        pytest.importorskip({"ray": "ray", "slurm": "submitit"}[executor])
+    spec, own = tmp_path / "spec.py", tmp_path / "own.py"
+    own.write_text(TROUBLE)
+    algorithms = {f"{own}:dies": {}, f"{own}:dies@once": {"once": str(tmp_path / "once")}, f"{own}:same": {},
+                  f"{own}:raises": {"until": str(tmp_path / "until")}}  # fmt: skip
+    spec.write_text(HEAD + f"SWEEP = Sweep(BASE, {algorithms!r})")
+    options = [] if executor == "local" else ["--executor", executor, "--workers", 2, "--cluster", "local"]
+    process = start("sweep", spec, "--out", tmp_path / "out", *options)
+    words, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, words
+    found = {cell.candidate: cell for cell in results.read(tmp_path / "out", CellRow)}
+    states = {name: (cell.state, cell.attempt) for name, cell in found.items()}
+    assert states == {"dies": ("failed", 2), "dies@once": ("done", 2), "same": ("done", 1), "raises": ("failed", 1),
+                      "controls": ("done", 1)}  # fmt: skip
+    assert "Its worker ended 2 times" in found["dies"].error
+    assert "ArithmeticError: this one never works" in found["raises"].error
+    assert "failed: raises on digits-3-rate0.5: ArithmeticError" in words
+    if executor == "local":
+        assert "SIGKILL" in found["dies"].error
+        (tmp_path / "until").touch()
+        again = start("sweep", spec, "--out", tmp_path / "out", "--retry")
+        words, _ = again.communicate(timeout=PATIENCE)
+        assert again.returncode == 1, words
+        assert "1 results" in words
+        retried = {cell.candidate: cell for cell in results.read(tmp_path / "out", CellRow)}
+        assert (retried["raises"].state, retried["raises"].attempt) == ("done", 2)
+        assert (retried["dies"].state, retried["dies"].attempt) == ("failed", 4)
+        assert retried["same"] == found["same"]
+
+
+def test_several_workers_train_every_population_once(start, tmp_path, monkeypatch):
+    spec = tmp_path / "spec.py"
+    spec.write_text(SPEC.replace("SWEEP = Sweep(BASE,", "SWEEP = Sweep(BASE, seeds=(0, 1), algorithms="))
+    process = start("sweep", spec, "--out", tmp_path / "out", "--workers", 2)
+    words, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, words
+    assert "12 results" in words
+    assert "10 populations trained" in words
+    assert len({cell.worker for cell in results.read(tmp_path / "out", CellRow)}) == 2
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "other"))
+    run_here(tiny(seeds=(0, 1)), tmp_path / "whole")
+    assert numbers(tmp_path / "out") == numbers(tmp_path / "whole")
