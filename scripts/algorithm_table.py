@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
+
+if TYPE_CHECKING:
+    from unlearnax.report.load import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,7 +74,7 @@ def main(args: Args) -> None:
     """Reads rows, writes the page."""
     from unlearnax.algorithms import ALGORITHMS
 
-    runs = [f"unlearnax run experiments/algorithms.py --size {each.name} --out {each}" for each in args.folders]
+    runs = [_runs(each)[0].provenance["command"] for each in args.folders]
     table = f"python scripts/algorithm_table.py {' '.join(map(str, args.folders))}"
     text = INTRO.format(commands="\n".join((*runs, table)))
     for name, a in ALGORITHMS.items():
@@ -90,17 +95,27 @@ def _grid(path: Path) -> str:
     return GRID.format(system=device, file=path.relative_to(ROOT)) + rows
 
 
-def _measured(folder: Path) -> str:
+def _runs(folder: Path) -> list[Run]:
     from unlearnax.report.load import load
 
-    runs = [load(folder)] if (folder / "results.sqlite").exists() else [load(each) for each in sorted(folder.iterdir())]
+    return [load(folder)] if (folder / "results.sqlite").exists() else [load(each) for each in sorted(folder.iterdir())]
+
+
+def _half_width(run: Run, problem: str) -> float:
+    """Median over the candidates, of the coordinates that the table shows."""
+    shown = [r for r in run.rows if (r.problem, r.metric, r.slice) == (problem, "distance/output", "concept")]
+    return statistics.median((r.high - r.low) / 2 for r in shown if r.low is not None and r.high is not None)
+
+
+def _measured(folder: Path) -> str:
+    runs = _runs(folder)
     plain = next(run for run in runs if json.loads(run.provenance["recipe"])["rule"] == "plain")
     tuned = ROOT / "experiments/tuned" / f"{plain.provenance['experiment']}.json"
     about = [each["about"] for each in json.loads(tuned.read_text()).values()] if tuned.exists() else []
     searches = sorted({f"{each['trials']} trials of {each['members']} members" for each in about})
     recipe = json.loads(plain.provenance["recipe"])
     text = MEASURED.format(
-        dataset=plain.provenance["experiment"].rpartition("_")[2], members=plain.provenance["members"],
+        dataset={"digits": "digits", "fashion": "Fashion-MNIST"}[plain.provenance["experiment"].rpartition("_")[2]], members=plain.provenance["members"],
         recipe=f"a {recipe['model']} of widths {recipe['model_args'][0][1]}, {recipe['epochs']} epochs",
         search=" or ".join(searches) or "defaults", rates=" | ".join(f"rate {p.rate:.2g}" for p in plain.problems),
         lines=" | ".join("---" for _ in plain.problems),
@@ -115,7 +130,11 @@ def _measured(folder: Path) -> str:
             shown = name if run is plain else f"{name} (rule {rule})"
             text += f"| {shown} | {' | '.join(cells)} | {f'{100 * cost.value:.0f}' if cost else '–'} |\n"
     seconds = sum(float(run.provenance["wall_seconds"]) for run in runs)
-    return text + f"\nThe {len(runs)} runs took {seconds / 60:.0f} minutes on {plain.provenance['device']}.\n"
+    widths = ", ".join(f"{_half_width(plain, p.problem):.2f}" for p in plain.problems)
+    return text + (
+        f"\nHalf-widths of the intervals, medians by rate: {widths}. A cell without numbers: members diverged. The {len(runs)} "
+        f"runs took {seconds / 60:.0f} minutes on {plain.provenance['device']}.\n"
+    )
 
 
 def _cell(run, problem: str, name: str) -> str:
