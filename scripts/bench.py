@@ -1,54 +1,77 @@
-"""Speed as ratios measured side by side in one run on one machine.
+"""Speed, as ratios measured side by side in one run on one machine.
 
-    python scripts/bench.py [--save benchmarks/NAME.json]
+    python scripts/bench.py [--only GROUP ...] [--save benchmarks/NAME.json]
 
-Training times are warm (compilation apart), the median of several runs, per model.  The PyTorch baseline is a plain
-training loop in one process, with one thread or its default number, whichever is faster; it is optional and never a
-dependency (``pip install torch``).  The matmul rate is what this machine does on a 1024 × 1024 float32 product in JAX.
+Training is timed from the call of `fit` on: drawing initial weights, moving data, all steps; warm (compiled before), the
+median of several runs, half of them before and half after the PyTorch baseline, which is `torch_baseline.py` at its fastest
+setting and optional (``pip install torch``).  "share of matmul rate" compares a step's FLOPs, as the compiler counts them
+for native convolutions, with what all cores do on float32 products of 1024 × 1024 in JAX.  Core time is that of all threads:
+where others use the machine too, its ratios say more than those of wall time; in a quiet hour both agree.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
+import multiprocessing
+import os
+import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
+import bench_conv
 import tyro
+from bench_cases import CASES, ready
 from rich.console import Console
 from rich.table import Table
 
 from unlearnax import devices
 
+Row = dict[str, Any]
+
 
 @dataclasses.dataclass(frozen=True)
 class Args:
-    """members: models trained at once.  repeats: timed runs of ours.  torch_models: models the baseline trains.
+    """only: groups to run; all of them by default.  cases: training cases whose names begin so.
 
-    save: a .json file for the numbers.
+    repeats: timed runs of ours, and half as many of each of PyTorch's ways.  save: a .json file for the numbers.
     """
 
-    members: int = 64
-    repeats: int = 5
-    torch_models: int = 3
+    only: tuple[Literal["training", "convolutions", "members", "worlds", "metrics", "grid"], ...] = ()
+    cases: tuple[str, ...] = ("",)
+    repeats: int = 4
     save: Path | None = None
+
+
+def timed(run: Callable[[], object], repeats: int) -> list[tuple[float, float]]:
+    """Wall seconds and core seconds (of all threads of this process) of each of `repeats` calls."""
+    times = []
+    for _ in range(repeats):
+        start, cores = time.perf_counter(), time.process_time()
+        run()
+        times.append((time.perf_counter() - start, time.process_time() - cores))
+    return times
+
+
+def medians(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Of wall seconds and of core seconds."""
+    wall, cores = zip(*times, strict=True)
+    return statistics.median(wall), statistics.median(cores)
 
 
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
     """Median wall time of `repeats` calls, after one that is not counted."""
     run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return medians(timed(run, repeats))[0]
 
 
-def matmul_rate() -> float:
-    """Float32 FLOP/s of one large product on all devices at once."""
+def matmul_run() -> tuple[Callable[[], object], float]:
+    """A large product on every device at once, and its FLOPs."""
     import jax
     import jax.numpy as jnp
 
@@ -56,43 +79,128 @@ def matmul_rate() -> float:
 
     count, size = jax.local_device_count(), 1024
     a = jnp.ones((count, size, size), jnp.float32)
-    product = Prepared(lambda member, _: jax.lax.fori_loop(0, 10, lambda i, b: b @ member * 1e-3, member), a, (), "map")
-    return count * 10 * 2 * size**3 / median_seconds(lambda: product(a, ()), 5)
+    product = Prepared(lambda member, _: jax.lax.fori_loop(0, 20, lambda i, b: b @ member * 1e-3, member), a, (), "map")
+    product(a, ())
+    return lambda: product(a, ()), count * 20 * 2 * size**3
 
 
-def torch_seconds(x, y, recipe, models: int) -> float | None:
-    """Seconds a model of a plain PyTorch loop with the same net, batches, schedule and decay; None without PyTorch."""
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return None
-    inputs = torch.tensor(x.reshape(len(x), -1) / 16)
-    labels = torch.tensor(y, dtype=torch.long)
-    steps = len(x) // recipe.batch_size
+def training_rows(args: Args) -> list[Row]:
+    """Milliseconds of a member's step by case and way; PyTorch's best over ours; the share of the matmul rate."""
+    from unlearnax.costs import example_flops
+    from unlearnax.models.conv import native_form
+    from unlearnax.populations import fit
 
-    def one() -> None:
-        net = torch.nn.Sequential(torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10))
-        optimizer = torch.optim.SGD(
-            net.parameters(), lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
-        )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * steps)
-        for _ in range(recipe.epochs):
-            order = torch.randperm(len(x))
-            for i in range(steps):
-                rows = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
-                optimizer.zero_grad()
-                torch.nn.functional.cross_entropy(net(inputs[rows]), labels[rows]).backward()
-                optimizer.step()
-                schedule.step()
+    matmul, matmul_flops = matmul_run()
+    rows: list[Row] = []
+    for name, case in CASES.items():
+        if not name.startswith(args.cases):
+            continue
+        model, recipe, world, inputs = ready(case)
+        with native_form():
+            flops = example_flops(model, inputs, case["batch"]) * case["batch"]
+        count, steps = case["members"], case["steps"]
+        runs: dict[str, Callable[[], object]] = {"matmul": matmul}
+        for plan in case["plans"]:
+            runs[plan] = functools.partial(fit, model, recipe, world, count, plan=plan)
+        times: dict[str, list[tuple[float, float]]] = {way: [] for way in runs}
+        for run in runs.values():  # warm
+            run()
+        theirs: dict[str, tuple[float, float]] = {}
+        for half in range(2):
+            for _ in range(max(args.repeats // 2, 1)):
+                for way, run in runs.items():
+                    times[way] += timed(run, 1)
+            if half == 0:
+                with contextlib.suppress(ImportError):
+                    import torch_baseline
 
-    best = float("inf")
-    for threads in {1, torch.get_num_threads()}:
-        torch.set_num_threads(threads)
-        best = min(best, median_seconds(one, models))
-    return best
+                    theirs = torch_baseline.ways(case, max(args.repeats // 2, 1))
+        seconds, core_seconds = medians(times.pop("matmul"))
+        rate, core_rate = matmul_flops / seconds, matmul_flops / core_seconds
+        ours = {f"ours, {count} members, {plan}": medians(found) for plan, found in times.items()}
+        found = {way: (wall / count, cores / count) for way, (wall, cores) in ours.items()}
+        found |= {f"PyTorch, {way}": pair for way, pair in theirs.items()}
+        stacked = [pair for way, pair in theirs.items() if "stacked" in way]
+
+        def times_theirs(pairs: Iterable[tuple[float, float]], pair: tuple[float, float], at: int) -> float | None:
+            return min((other[at] / pair[at] for other in pairs), default=None)
+
+        for way, pair in found.items():
+            rows.append({
+                "case": name, "way": way, "ms a step": 1e3 * pair[0] / steps, "core ms a step": 1e3 * pair[1] / steps,
+                "times PyTorch's best": times_theirs(theirs.values(), pair, 0),
+                "in core time": times_theirs(theirs.values(), pair, 1),
+                "target": case["target"] if way in ours else None,
+                "times PyTorch stacked": times_theirs(stacked, pair, 0),
+                "stacked, in core time": times_theirs(stacked, pair, 1),
+                "share of matmul rate": flops * steps / pair[0] / rate,
+                "share in core time": flops * steps / pair[1] / core_rate, "matmul GFLOP/s": rate / 1e9,
+            })  # fmt: skip
+    return rows
 
 
-def metric_rows(repeats: int) -> list[dict]:
+def _peak(members: int, found: Any) -> None:
+    """In a process of its own: bytes of the results, and of the process at its peak."""
+    import jax
+
+    from unlearnax.populations import fit
+
+    model, recipe, world, _ = ready(CASES["digits MLP 64-128-10"])
+    states = fit(model, recipe, world, members, plan="map").states
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(states))
+    found.put((size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+
+
+def member_rows(args: Args) -> list[Row]:
+    """What a member costs, and what a process needs at its peak, for few and for many of them: digits MLP, plan map."""
+    from unlearnax.populations import fit
+
+    model, recipe, world, _ = ready(CASES["digits MLP 64-128-10"])
+    counts = (8, 64, 512)
+    runs = {count: functools.partial(fit, model, recipe, world, count, plan="map") for count in counts}
+    times: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+    for repeat in range(args.repeats + 1):
+        for count, run in runs.items():
+            found = timed(run, 1)
+            times[count] += found if repeat else []  # the first one compiles
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    for count in counts:
+        queue = context.Queue()
+        process = context.Process(target=_peak, args=(count, queue))
+        process.start()
+        size, peak = queue.get()
+        process.join()
+        rows.append({
+            "case": f"digits MLP, {count} members, map", "ms a member": 1e3 * medians(times[count])[0] / count,
+            "core ms a member": 1e3 * medians(times[count])[1] / count,
+            "MB of results": size / 1e6, "MB of the process at its peak": peak / 1e6,
+        })  # fmt: skip
+    return rows
+
+
+def world_rows(args: Args) -> list[Row]:
+    """Worlds of different sizes in one program of the largest's capacity: the digits MLP, 30 epochs, 64 members."""
+    import numpy as np
+
+    from unlearnax import members
+    from unlearnax.populations import fit
+
+    model, recipe, world, _ = ready(CASES["digits MLP 64-128-10"])
+    recipe, rows = dataclasses.replace(recipe, steps=None, epochs=30), []
+    for size in (1400, 1050, 700):
+        before = len(members._compiled)
+        part = world._replace(index=np.arange(size))
+        run = functools.partial(fit, model, recipe, part, 64, plan="map", capacity=1400)
+        seconds = median_seconds(run, args.repeats) / 64
+        rows.append({
+            "case": f"{size} of 1,400 rows", "ms a member": 1e3 * seconds, "µs a step": 1e6 * seconds / (30 * (size // 64)),
+            "programs compiled": len(members._compiled) - before,
+        })  # fmt: skip
+    return rows
+
+
+def metric_rows(args: Args) -> list[Row]:
     """Seconds of the costlier metrics on made-up margins, at the sizes that papers use."""
     import numpy as np
 
@@ -111,16 +219,14 @@ def metric_rows(repeats: int) -> list[dict]:
         "forgetting quality intervals, 64 v 64, 150 examples": lambda: forgetting_quality(*few, variant="intervals"),
         "U-LiRA, 512 v 512, 1,000 examples": lambda: u_lira(*many),
     }
-    rows = [{"case": case, "seconds": median_seconds(run, repeats)} for case, run in cases.items()]
-    start = time.perf_counter()  # once: it is the one that takes long
-    forgetting_quality(*many, variant="released")
+    slow = timed(lambda: forgetting_quality(*many, variant="released"), 1)[0][0]  # once: it takes long
     return [
-        *rows,
-        {"case": "forgetting quality released, 512 v 512, 1,000 examples", "seconds": time.perf_counter() - start},
+        *({"case": case, "seconds": median_seconds(run, args.repeats)} for case, run in cases.items()),
+        {"case": "forgetting quality released, 512 v 512, 1,000 examples", "seconds": slow},
     ]
 
 
-def grid_rows(repeats: int) -> list[dict]:
+def grid_rows(args: Args) -> list[Row]:
     """Seconds for each setting of an algorithm's hyperparameters: alone, and as one of 32 in one program, 16 members."""
     import numpy as np
 
@@ -140,70 +246,50 @@ def grid_rows(repeats: int) -> list[dict]:
     for name in ("npo", "scrub"):
         for count in (1, 32):
             points = [{"learning_rate": 0.001 * (1 + i)} for i in range(count)]
-            run = lambda name=name, points=points: unlearn_grid(  # noqa: E731
-                ALGORITHMS[name], model, originals, problem, points
-            )
+            run = functools.partial(unlearn_grid, ALGORITHMS[name], model, originals, problem, points)
             case = f"{name}, 16 members, {'one setting alone' if count == 1 else 'each of 32 settings in one program'}"
-            rows.append({"case": case, "seconds a setting": median_seconds(run, repeats) / count})
+            rows.append({"case": case, "seconds a setting": median_seconds(run, args.repeats) / count})
     return rows
 
 
-def show(title: str, rows: list[dict]) -> None:
+def show(title: str, rows: Sequence[Row]) -> None:
     """Prints rows as a table."""
     table = Table(title=title)
     for column in rows[0]:
-        table.add_column(column, justify="left" if column == "case" else "right")
+        table.add_column(column, justify="left" if column in ("case", "way") else "right")
     for row in rows:
-        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value or "") for value in row.values()))
+        table.add_row(
+            *(
+                f"{value:.3g}" if isinstance(value, float) else str(value) if value is not None else ""
+                for value in row.values()
+            )
+        )
     Console().print(table)
+
+
+GROUPS: dict[str, Callable[[Args], list[Row]]] = {
+    "training": training_rows,
+    "convolutions": lambda args: bench_conv.rows(args.repeats),
+    "members": member_rows,
+    "worlds": world_rows,
+    "metrics": metric_rows,
+    "grid": grid_rows,
+}
 
 
 def main(args: Args) -> None:
     """Measures, prints tables, saves."""
-    import numpy as np
-
-    from unlearnax import data, models
-    from unlearnax.populations import fit
     from unlearnax.provenance import environment
-    from unlearnax.recipes import Recipe
-    from unlearnax.types import World
 
-    splits = data.load("digits")
-    recipe = Recipe(model_args=(("widths", (128,)),), epochs=30, batch_size=64)
-    model = models.build(recipe, splits.inputs, splits.num_classes)
-    rows = len(splits.train.x)
-    worlds = {size: World(splits.train.x, splits.train.y, np.arange(size)) for size in (rows, rows // 2)}
-    rate = matmul_rate()
-    # Forward, and gradients of all weights but of no input: 4 × the first layer's products, 6 × the head's.
-    flops = (4 * 64 * 128 + 6 * 128 * 10) * recipe.batch_size
-    results: list[dict] = []
-    baseline = torch_seconds(splits.train.x, splits.train.y, recipe, args.torch_models)
-    for plan in ("map", "vmap"):
-        for size, world in worlds.items():
-            run = lambda plan=plan, world=world: fit(model, recipe, world, args.members, plan=plan, capacity=rows)  # noqa: E731
-            seconds = median_seconds(run, args.repeats) / args.members
-            share = flops * recipe.total_steps(size) / seconds / rate
-            results.append({
-                "case": f"digits MLP 64-128-10, {recipe.epochs} epochs of {size}, plan {plan}", "ms a model": 1e3 * seconds,
-                "times PyTorch": baseline / seconds if baseline and size == rows else None,
-                "share of matmul rate": share,
-            })  # fmt: skip
-    if baseline:
-        share = flops * recipe.total_steps(rows) / baseline / rate
-        results.append({"case": "the same in a PyTorch loop, one process", "ms a model": 1e3 * baseline,
-                        "times PyTorch": 1.0, "share of matmul rate": share})  # fmt: skip
-    show(f"{args.members} members; matmul rate {rate / 1e9:.0f} GFLOP/s", results)
-    metrics = metric_rows(args.repeats)
-    show("metrics", metrics)
-    grid = grid_rows(args.repeats)
-    show("hyperparameter grid", grid)
+    report: dict[str, Any] = {"environment": environment(), "cores": os.cpu_count(), "load": os.getloadavg()}
+    with contextlib.suppress(ImportError):
+        import torch  # pyright: ignore[reportMissingImports]
+
+        report["torch"] = torch.__version__
+    for name in args.only or GROUPS:
+        report[name] = GROUPS[name](args)
+        show(name, report[name])
     if args.save:
-        report = {"environment": environment(), "matmul GFLOP/s": rate / 1e9, "members": args.members, "rows": results,
-                  "metrics": metrics, "grid": grid}  # fmt: skip
-        if baseline:
-            import torch  # pyright: ignore[reportMissingImports]
-
-            report["torch"] = torch.__version__
         args.save.parent.mkdir(parents=True, exist_ok=True)
         args.save.write_text(json.dumps(report, indent=1) + "\n")
 

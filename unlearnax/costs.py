@@ -1,15 +1,29 @@
-"""What an algorithm costs: examples passed, model FLOPs, wall time, each as a share of one retrain."""
+"""What training and unlearning cost: model FLOPs, bytes, device time; checked against measurement by `scripts/scaling.py`."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from unlearnax.models.conv import native_form
 from unlearnax.types import InputSpec, Model
+
+
+def _loss(model: Model, params: Any, model_state: Any, x: Any, y: Any) -> jax.Array:
+    logits, _ = model.apply(params, model_state, x, train=True, key=jax.random.key(0))
+    return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+
+def _shapes(model: Model, inputs: InputSpec, batch: int) -> tuple[Any, Any, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """Parameters, model state, inputs and labels of a batch, as shapes."""
+    x = jax.ShapeDtypeStruct((batch, *inputs.shape), jnp.float32)
+    return *jax.eval_shape(model.init, jax.random.key(0)), x, jax.ShapeDtypeStruct((batch,), np.int32)
 
 
 @functools.cache
@@ -19,14 +33,124 @@ def example_flops(model: Model, inputs: InputSpec, batch: int = 64) -> float:
     One step is analysed, and what a run costs is this times the examples that it passed: the analysis of a compiled loop
     counts the loop's body once.  Forward-only passes (teachers, evaluations) are not in the count of examples.
     """
-
-    def loss(params, model_state, x, y):
-        logits, _ = model.apply(params, model_state, x, train=True, key=jax.random.key(0))
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-
-    params, model_state = jax.eval_shape(model.init, jax.random.key(0))
-    x = jax.ShapeDtypeStruct((batch, *inputs.shape), jnp.float32)
-    y = jax.ShapeDtypeStruct((batch,), np.int32)
-    analysis = jax.jit(jax.grad(loss)).lower(params, model_state, x, y).compile().cost_analysis()
+    gradient = jax.jit(jax.grad(functools.partial(_loss, model)))
+    with native_form():  # ours makes patches in a loop
+        lowered = gradient.lower(*_shapes(model, inputs, batch))
+    analysis = lowered.compile().cost_analysis()
     assert analysis is not None
     return float(analysis["flops"]) / batch
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+@functools.cache
+def example_bytes(model: Model, inputs: InputSpec) -> float:
+    """Bytes that the forward pass of one example leaves for its backward pass, before the compiler merges operations.
+
+    Traced only, nothing is compiled.  What does not grow with the batch (parameters) is not in it.
+    """
+
+    def left(batch: int) -> int:
+        params, *rest = _shapes(model, inputs, batch)
+        return _bytes(jax.eval_shape(lambda p, *r: jax.vjp(lambda p: _loss(model, p, *r), p)[1], params, *rest))
+
+    return (left(64) - left(32)) / 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """What it costs to train one model, whatever the device.
+
+    flops, activations: of one example: FLOPs forward and backward, bytes left for the backward pass.
+    parameters: how many, 4 bytes each.  batch: examples a step.  slots: numbers the optimiser keeps for each parameter.
+    """
+
+    flops: float
+    activations: float
+    parameters: int
+    batch: int
+    slots: int = 1
+
+    @property
+    def state(self) -> int:
+        """Bytes of parameters and optimiser."""
+        return 4 * self.parameters * (1 + self.slots)
+
+    @property
+    def working(self) -> float:
+        """Bytes that a step needs beside the state: what is left for the backward pass, and gradients."""
+        return self.batch * self.activations + 4 * self.parameters
+
+    @property
+    def traffic(self) -> float:
+        """Bytes that a step moves between memory and processor, about.
+
+        Weights are read forward and backward; gradients are written and read; parameters and optimiser are read and
+        written.  What is left for the backward pass is written and read, and so are its gradients.
+        """
+        return 4 * self.parameters * (2 + 2) + 2 * self.state + 4 * self.batch * self.activations
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs for each byte moved.  Members share no weights, so it does not depend on how many run at once."""
+        return self.flops * self.batch / self.traffic
+
+    def run_flops(self, rows: int, epochs: int) -> float:
+        """FLOPs of training in a world of `rows` examples, the last incomplete batch of a pass dropped."""
+        return self.flops * epochs * (rows // self.batch) * self.batch
+
+    def training_bytes(self, members: int, width: int) -> float:
+        """Bytes on a device that trains `members` at `width` at a time, data apart.
+
+        A segment's result takes the place of the state that it began from, unless members take turns: their loop reads one
+        array and writes another, and those at work have a copy of their own.
+        """
+        if width < members:
+            return (2 * members + width) * self.state + width * self.working
+        return members * (self.state + self.working)
+
+
+def member(model: Model, inputs: InputSpec, batch: int, slots: int = 1) -> Member:
+    """The `Member` of a model of the library."""
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0))[0]))
+    return Member(example_flops(model, inputs), example_bytes(model, inputs), parameters, batch, slots)
+
+
+def populations(rows: int, forget: tuple[int, ...], concept: int) -> dict[str, tuple[int, int]]:
+    """Populations that the discovery rates of one concept need: name -> (rows of its world, times M members).
+
+    forget: |S| at each rate.  concept: |F|.  Rates share the originals and the oracle without the concept; of every
+    oracle there are 2M members, reference and held out.
+    """
+    retrains = {f"retrain, |S| = {size}": (rows - size, 2) for size in forget}
+    return {"original": (rows, 1), "concept_free": (rows - concept, 2)} | retrains
+
+
+def problem_flops(one: Member, epochs: int, members: int, worlds: dict[str, tuple[int, int]]) -> float:
+    """FLOPs of training every population in `worlds`, as `populations` gives them."""
+    return sum(times * members * one.run_flops(rows, epochs) for rows, times in worlds.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A device by its rates.
+
+    rate: FLOP/s of matrix products.  bandwidth: bytes a second to and from its memory.  memory: bytes.
+    units: product engines that work side by side, each on one tile of an output.
+    launch: seconds that starting one operation costs.
+    """
+
+    rate: float
+    bandwidth: float
+    memory: float
+    units: int
+    launch: float = 0.0
+
+    def attainable(self, intensity: float, fraction: float = 1.0) -> float:
+        """FLOP/s at an intensity, when `fraction` of the rate is reached where memory is no limit.
+
+        Source: Williams, Waterman, Patterson, "Roofline", Communications of the ACM 52(4), 2009.
+        """
+        return min(fraction * self.rate, intensity * self.bandwidth)

@@ -1,5 +1,7 @@
 """The fast convolution equals the native one, gradients too."""
 
+import contextlib
+
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from unlearnax.models import conv
 from unlearnax.models.conv import LAYOUT, conv_general_dilated
 
 
@@ -25,20 +28,31 @@ def arrays(kernel=3, size=8, channels=2, width=3, batch=2):
     return x, rng.normal(size=(kernel, kernel, channels, width)).astype(np.float32)
 
 
+@contextlib.contextmanager
+def in_form(form):
+    """Thresholds that send these small arrays the way of large ones."""
+    sizes = {"whole": (2 << 20, 8 << 20, 256), "tiles": (1 << 14, 0, 256), "taps": (1, 0, 1)}[form]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in zip(("TILE", "WHOLE", "MANY_CHANNELS"), sizes, strict=True):
+            patch.setattr(conv, name, size)
+        yield
+
+
 def gradients(conv, x, w, strides, padding):
     return jax.grad(lambda x, w: jnp.sin(conv(x, w, strides, padding)).sum(), argnums=(0, 1))(x, w)
 
 
-@hypothesis.settings(max_examples=8, deadline=None)
+@hypothesis.settings(max_examples=10, deadline=None)
 @hypothesis.given(
+    form=st.sampled_from(["whole", "tiles", "taps"]),
     kernel=st.sampled_from([1, 3, 5]),
     stride=st.sampled_from([1, 2]),
     padding=st.sampled_from(["SAME", "VALID", ((1, 0), (2, 1)), ((-1, 0), (0, -1))]),
     size=st.integers(6, 9),
     channels=st.integers(1, 3),
 )
-def test_values_and_gradients(kernel, stride, padding, size, channels):
-    x, w = arrays(kernel, size, channels)
+def test_values_and_gradients(form, kernel, stride, padding, size, channels):
+    x, w = arrays(kernel, size, channels, batch=4)
 
     @jax.jit  # one program for each form: op by op, compiling takes most of the time
     def both(x, w):
@@ -47,8 +61,23 @@ def test_values_and_gradients(kernel, stride, padding, size, channels):
             for conv in (fast, native)
         ]
 
-    for a, b in zip(*both(x, w), strict=True):
+    with in_form(form):
+        found = both(x, w)
+    for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("form", "loops", "products"), [("whole", 0, 1), ("tiles", 1, 1), ("taps", 0, 9)])
+def test_each_form_is_what_it_is_called(form, loops, products):
+    x, w = arrays(batch=4)
+    with in_form(form):
+        text = str(
+            jax.make_jaxpr(lambda g: conv._weight_gradient(x, w, g, (1, 1), ((1, 1), (1, 1))))(
+                fast(x, w, (1, 1), "SAME")
+            )
+        )
+    assert text.count("scan[") == loops
+    assert text.count("dot_general[") == products
 
 
 def test_under_vmap_over_members_and_in_a_loop():
@@ -73,12 +102,15 @@ def test_bfloat16():
     np.testing.assert_allclose(a.astype(np.float32), b.astype(np.float32), rtol=0.1, atol=0.5)
 
 
-def test_second_derivatives():
+@pytest.mark.parametrize("form", ["whole", "tiles", "taps"])
+def test_second_derivatives(form):
     x, w = arrays(size=5)
     f = lambda conv: jax.grad(  # noqa: E731
         lambda w: jax.grad(lambda w: jnp.sin(conv(x, w, (1, 1), "SAME")).sum())(w).sum()
     )(w)
-    np.testing.assert_allclose(f(fast), f(native), rtol=1e-3, atol=1e-3)
+    with in_form(form):
+        found = jax.jit(lambda: f(fast))()
+    np.testing.assert_allclose(found, f(native), rtol=1e-3, atol=1e-3)
 
 
 def test_negative_padding():
@@ -102,9 +134,11 @@ def test_a_stated_precision_is_kept():
     assert "HIGHEST" in str(jaxpr)
 
 
-def test_other_backends_take_the_native_form(monkeypatch):
+def test_other_backends_take_the_native_form_and_it_can_be_asked_for(monkeypatch):
     x, w = arrays()
     assert "custom_vjp" in str(jax.make_jaxpr(lambda x, w: fast(x, w, (1, 1), "SAME"))(x, w))
+    with conv.native_form():
+        assert "custom_vjp" not in str(jax.make_jaxpr(lambda x, w: fast(x, w, (1, 1), "SAME"))(x, w))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert "custom_vjp" not in str(jax.make_jaxpr(lambda x, w: fast(x, w, (1, 1), "SAME"))(x, w))
 

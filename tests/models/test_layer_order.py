@@ -9,30 +9,42 @@ from flax import nnx
 from unlearnax.models import MODELS, from_functions, from_nnx
 from unlearnax.types import InputSpec
 
-IMAGES = InputSpec((4, 4, 1))
+IMAGES = InputSpec((8, 8, 1))
 DEEP = {
     "mlp": ({"widths": (2,) * 12}, tuple(f"dense{i}" for i in range(12))),
     "cnn": ({"widths": (2,) * 12}, tuple(f"conv{i}" for i in range(12))),
-    "mixer": (
-        {"patch": 2, "width": 4, "depth": 12},
-        ("embed", *(f"block{i}" for i in range(12)), "norm"),
-    ),
+    "mixer": ({"patch": 2, "width": 4, "depth": 12}, ("embed", *(f"block{i}" for i in range(12)), "norm")),
+    "vit": ({"width": 4, "heads": 1, "depth": 12}, ("embed", *(f"block{i}" for i in range(12)), "norm")),
 }
+SMALL = {
+    "mlp": {"widths": (2, 2, 2)},
+    "cnn": {"widths": (2, 2, 2)},
+    "mixer": {"patch": 2, "width": 4},
+    "resnet9": {"width": 1},
+    "resnet18": {"width": 1},
+    "airbench": {"widths": (2, 2)},
+    "vit": {"width": 4, "heads": 1, "depth": 2},
+}
+PLAIN = {"vit"}  # models that have no BatchNorm
 
 
-@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_case():
+    assert set(SMALL) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", DEEP)
 def test_deep_models_count_past_nine(name):
     arguments, body = DEEP[name]
     model = MODELS[name](IMAGES, 3, **arguments)
     assert model.layers == (*body, "head")
 
 
-@pytest.mark.parametrize("norm", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "norm"), [(name, norm) for name in MODELS for norm in (False, True)
+                                            if not (norm and name in PLAIN)])  # fmt: skip
 def test_layers_run_in_the_order_they_are_named(name, norm):
     """Linen makes parameters when a layer is first called, so the order of creation is the order of the forward pass."""
-    arguments = {"widths": (2, 2, 2)} if name != "mixer" else {"patch": 2, "width": 4}
-    model = MODELS[name](IMAGES, 3, batch_norm=norm, **arguments)
+    arguments = SMALL[name] | ({} if name in PLAIN else {"batch_norm": norm})
+    model = MODELS[name](IMAGES, 3, **arguments)
     called = []
 
     def intercept(run, args, kwargs, context):
@@ -49,7 +61,7 @@ class Backwards(nnx.Module):
     """Layers whose names sort against their depth."""
 
     def __init__(self, rngs: nnx.Rngs) -> None:
-        self.zeta = nnx.Linear(16, 4, rngs=rngs)
+        self.zeta = nnx.Linear(64, 4, rngs=rngs)
         self.mid = nnx.BatchNorm(4, rngs=rngs)
         self.alpha = nnx.Linear(4, 3, rngs=rngs)
 
@@ -70,7 +82,7 @@ def test_nnx_layers_can_be_named():
 
 def test_function_layers_keep_the_order_of_init():
     def init(key):
-        return {"z": jnp.zeros((16, 4)), "a": jnp.zeros((4, 3))}, {}
+        return {"z": jnp.zeros((64, 4)), "a": jnp.zeros((4, 3))}, {}
 
     def apply(params, state, x, *, train, key):
         return x.reshape(len(x), -1) @ params["z"] @ params["a"], state

@@ -6,16 +6,24 @@ from collections.abc import Callable
 
 from unlearnax import plugins
 from unlearnax.models.adapters import from_functions, from_linen, from_nnx
+from unlearnax.models.airbench import airbench
 from unlearnax.models.cnn import cnn
 from unlearnax.models.mixer import mixer
 from unlearnax.models.mlp import mlp
+from unlearnax.models.resnet import resnet9, resnet18
+from unlearnax.models.vit import vit
 from unlearnax.recipes import Recipe
 from unlearnax.training import under_rule
 from unlearnax.types import InputSpec, Model
 
-MODELS: dict[str, Callable[..., Model]] = {"mlp": mlp, "cnn": cnn, "mixer": mixer}
+MODELS: dict[str, Callable[..., Model]] = {
+    "mlp": mlp, "cnn": cnn, "mixer": mixer, "resnet9": resnet9, "resnet18": resnet18, "airbench": airbench, "vit": vit,
+}  # fmt: skip
 
-__all__ = ["MODELS", "build", "cnn", "from_functions", "from_linen", "from_nnx", "mixer", "mlp"]
+__all__ = [
+    "MODELS", "airbench", "build", "cnn", "from_functions", "from_linen", "from_nnx", "mixer", "mlp", "resnet9", "resnet18",
+    "vit",
+]  # fmt: skip
 
 
 def build(recipe: Recipe, inputs: InputSpec, num_classes: int) -> Model:
