@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unlearnax.report.load import Run
 
 ROOT = Path(__file__).parent.parent
+DATASETS = {"digits": "digits", "fashion": "Fashion-MNIST"}
 
 INTRO = """# Algorithms
 
@@ -115,7 +116,7 @@ def _measured(folder: Path) -> str:
     searches = sorted({f"{each['trials']} trials of {each['members']} members" for each in about})
     recipe = json.loads(plain.provenance["recipe"])
     text = MEASURED.format(
-        dataset={"digits": "digits", "fashion": "Fashion-MNIST"}[plain.provenance["experiment"].rpartition("_")[2]], members=plain.provenance["members"],
+        dataset=DATASETS[plain.provenance["experiment"].rpartition("_")[2]], members=plain.provenance["members"],
         recipe=f"a {recipe['model']} of widths {recipe['model_args'][0][1]}, {recipe['epochs']} epochs",
         search=" or ".join(searches) or "defaults", rates=" | ".join(f"rate {p.rate:.2g}" for p in plain.problems),
         lines=" | ".join("---" for _ in plain.problems),
@@ -132,8 +133,8 @@ def _measured(folder: Path) -> str:
     seconds = sum(float(run.provenance["wall_seconds"]) for run in runs)
     widths = ", ".join(f"{_half_width(plain, p.problem):.2f}" for p in plain.problems)
     return text + (
-        f"\nHalf-widths of the intervals, medians by rate: {widths}. A cell without numbers: members diverged. The {len(runs)} "
-        f"runs took {seconds / 60:.0f} minutes on {plain.provenance['device']}.\n"
+        f"\nHalf-widths of the intervals, medians by rate: {widths}. A cell without numbers: members diverged. "
+        f"The {len(runs)} runs took {seconds / 60:.0f} minutes on {plain.provenance['device']}.\n"
     )
 
 

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binomtest
@@ -115,6 +115,7 @@ def test_a_folder_older_than_the_tables_has_none(tmp_path):
     assert results.read(tmp_path, ExampleRow) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 12))
 def test_labels_take_turns(labels, count):
     labels = np.array(labels)
@@ -132,6 +133,7 @@ def test_no_row_crowds_the_others_out():
     assert list(worst(differences, 4)) == [0, 1, 3, 4]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(0, 60))
 def test_wilson_is_scipys(count, right):
     right = min(right, count)

@@ -1,0 +1,32 @@
+"""The specs of corrective; a smoke run of the trigger."""
+
+import dataclasses
+
+from experiment_smoke import check_sizes, load_experiment, smoke
+
+corrective = load_experiment("corrective")
+
+
+def test_sizes_and_claims():
+    check_sizes(corrective)
+
+
+def test_trigger_smoke(tmp_path):
+    experiment = corrective.SIZES["small"][0]
+    assert experiment.name == corrective.TRIGGER
+    short = {"fine_tune": {"epochs": 1}, "neg_grad_plus": {"epochs": 1}, "scrub": {"epochs": 1, "max_epochs": 1},
+             "potion": {"max_trials": 3}, "rem": {"epochs": 1}}  # fmt: skip
+    recipe = dataclasses.replace(experiment.recipe, epochs=2)
+    algorithms = tuple((name, tuple(args.items())) for name, args in short.items())
+    assert len(smoke(corrective, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == 4
+
+
+def test_labels_have_the_rows_that_claims_ask_for(tmp_path):
+    experiment = corrective.SIZES["small"][2]
+    assert experiment.name == corrective.RANDOM
+    short = {"fine_tune": {"epochs": 1}, "neg_grad_plus": {"epochs": 1}, "scrub": {"epochs": 1, "max_epochs": 1},
+             "potion": {"max_trials": 3}}  # fmt: skip
+    recipe = dataclasses.replace(experiment.recipe, epochs=2)
+    algorithms = tuple((name, tuple(args.items())) for name, args in short.items())
+    changes = {"algorithms": algorithms, "recipe": recipe, "discovery_rates": (corrective.HIGH,)}
+    assert len(smoke(corrective, experiment, tmp_path, **changes)) == 2
