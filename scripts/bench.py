@@ -17,7 +17,6 @@ import functools
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -148,7 +147,9 @@ def _peak(members: int, found: Any) -> None:
     model, recipe, world, _ = ready(CASES["digits MLP 64-128-10"])
     states = fit(model, recipe, world, members, plan="map").states
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(states))
-    found.put((size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    # `resource.getrusage` would report the parent's peak where that was higher.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    found.put((size, 1024 * int(peak.split()[1])))
 
 
 def member_rows(args: Args) -> list[Row]:

@@ -32,9 +32,9 @@ numbers = st.floats(-5, 5)
 @given(numbers, st.floats(0, 2), st.floats(0, 2), numbers)
 def test_a_bound_is_judged_by_the_whole_interval(value, down, up, bound):
     found = judged_by(claims.above(At("accuracy", slice="forget"), bound), row(value, value - down, value + up))
-    if value - down >= bound:
+    if value - down > bound:
         assert found.outcome == REPRODUCED
-    elif value + up < bound:
+    elif value + up <= bound:
         assert found.outcome == NOT_REPRODUCED
     else:
         assert found.outcome == INCONCLUSIVE

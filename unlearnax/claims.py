@@ -188,13 +188,13 @@ def within(source: Source, low: float = -math.inf, high: float = math.inf) -> Ch
 
 
 def above(source: Source, bound: float = 0.0) -> Check:
-    """The whole interval lies above the bound."""
-    return within(source, low=bound)
+    """The whole interval lies above the bound, not on it."""
+    return within(source, low=math.nextafter(bound, math.inf))
 
 
 def below(source: Source, bound: float = 0.0) -> Check:
-    """The whole interval lies below the bound."""
-    return within(source, high=bound)
+    """The whole interval lies below the bound, not on it."""
+    return within(source, high=math.nextafter(bound, -math.inf))
 
 
 def greater(first: Source, second: Source, by: float = 0.0) -> Check:

@@ -18,7 +18,6 @@ from unlearnax.unlearning import needed_rule
 NAMES = sorted(ALGORITHMS)
 SUBSETS = ("forget", "retain", "validation")
 KEY = jax.random.key(4)
-MEMBERS, POINTS = 16, 32  # of a search
 
 
 STARTS: dict[Any, Any] = {}
@@ -153,16 +152,25 @@ def test_eager_with_python_values_equals_jit_with_traced_ones(name, plain, tiny)
     assert same((state, request), kept)
 
 
-def test_a_grid_of_a_search_is_one_program_whose_lanes_are_runs_of_their_own(name, plain, tiny):
-    """32 points × 16 members, each with its key, state and floats (down to 92 % of the visible ones)."""
+@pytest.mark.parametrize(
+    ("name", "points", "count"),
+    [
+        *((n, 2, 2) for n in NAMES),
+        # As large as a search is: of every algorithm it takes minutes.
+        *(pytest.param(n, 32, 16, marks=() if n in ("npo", "scrub") else pytest.mark.slow) for n in NAMES),
+    ],
+    indirect=["name"],
+)
+def test_a_grid_of_a_search_is_one_program_whose_lanes_are_runs_of_their_own(name, points, count, plain, tiny):
+    """Points × members, each with its key, state and floats (down to 92 % of the visible ones)."""
     one, batched = program(name, plain)
-    share = np.linspace(1.0, 0.92, POINTS).repeat(MEMBERS)
+    share = np.linspace(1.0, 0.92, points).repeat(count)
     floats = {
         key: jnp.asarray(value * share if value else 0.01 * (1 - share), jnp.float32)
         for key, value in floats_of(name).items()
     }
-    members = [(jax.random.key(i), start(name, plain, tiny, seed=i)) for i in range(MEMBERS)]
-    keys, states = jax.block_until_ready(jax.tree.map(lambda *leaf: jnp.stack(leaf * POINTS), *members))
+    members = [(jax.random.key(i), start(name, plain, tiny, seed=i)) for i in range(count)]
+    keys, states = jax.block_until_ready(jax.tree.map(lambda *leaf: jnp.stack(leaf * points), *members))
     one(*members[0], tiny.request(), {key: value[0] for key, value in floats.items()})
     before = TRACES[name, plain]
     # One after the other: two at once can wait for each other's threads for ever on a CPU of two cores (jax 0.10.2).
@@ -171,9 +179,9 @@ def test_a_grid_of_a_search_is_one_program_whose_lanes_are_runs_of_their_own(nam
         for each in (floats, {key: value[::-1] for key, value in floats.items()})
     )
     assert TRACES[name, plain] == before + 1
-    for lane in (0, 217, POINTS * MEMBERS - 1):
+    for lane in (0, points * count // 2, points * count - 1):
         mine = {key: value[lane] for key, value in floats.items()}
-        alone = jax.block_until_ready(one(*members[lane % MEMBERS], tiny.request(), mine))
+        alone = jax.block_until_ready(one(*members[lane % count], tiny.request(), mine))
         assert_close(jax.tree.map(lambda leaf, lane=lane: np.asarray(leaf)[lane], together), alone)
     assert TRACES[name, plain] == before + 1
 
