@@ -178,7 +178,7 @@ def fit(
         def train(part: range) -> Chunk:
             mine = hosts.share(part)
             keys = member_keys(seed, stream, mine)
-            kept = Checkpoints(store, name, mine) if store else None
+            kept = Checkpoints(store, name, mine) if store and hosts.leads() else None  # as `predictions.keep`
             own = None if rows_of is None else np.asarray(world.index)[np.stack([rows_of(i) for i in mine])]
             states, loss, seconds, used = _train(model, recipe, world, keys, plan, capacity, role, kept, progress, own)
             states, loss = hosts.gather((states, loss), part)

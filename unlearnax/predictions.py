@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from unlearnax import hosts
 from unlearnax.digests import digest
 from unlearnax.populations import Population
 from unlearnax.store import Store
@@ -38,8 +39,11 @@ def held(
 def keep(
     store: Store | None, key: str, name: str, array: np.ndarray, population: Population, about: dict[str, Any]
 ) -> None:
-    """Puts predictions into the store, in the place of those of other weights; a warning says where that fails."""
-    if store is None:
+    """Puts predictions into the store, in the place of those of other weights; a warning says where that fails.
+
+    Of several hosts the first writes: arrays on the host are what Orbax writes in the first process only.
+    """
+    if store is None or not hosts.leads():
         return
     store.remove(key, name)
     facts = {"population": population.digest, "members": len(array), "weights": fingerprint(population)}

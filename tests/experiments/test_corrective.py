@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from experiment_smoke import check_sizes, load_experiment, smoke
 
 corrective = load_experiment("corrective")
@@ -11,6 +12,7 @@ def test_sizes_and_claims():
     check_sizes(corrective)
 
 
+@pytest.mark.slow
 def test_trigger_smoke(tmp_path):
     experiment = corrective.SIZES["small"][0]
     assert experiment.name == corrective.TRIGGER

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 from experiment_smoke import check_sizes, load_experiment, smoke
 
 from unlearnax import batching, models
@@ -36,6 +37,7 @@ def test_lengths_are_one_trajectory():
     assert np.abs(after(long, 3) - after(long, 9)).max() > 0
 
 
+@pytest.mark.slow
 def test_smoke(tmp_path):
     early = grokking.SIZES["small"][0]
     assert early.name == grokking.named(grokking.EARLY)

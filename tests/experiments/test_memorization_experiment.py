@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from unlearnax import plugins
 from unlearnax.claims import NO_NUMBER, judge
 from unlearnax.experiment import build_problems, check_problems, resolve, run
@@ -30,6 +32,7 @@ def test_seeds_of_a_level_share_its_name():
         assert [each.seed for each in FILE.SIZES[size]] == [0] * 3 + [1] * 3 + [2] * 3
 
 
+@pytest.mark.slow
 def test_claims_of_a_short_run(tmp_path):
     runs = {}
     for experiment in FILE.levels(FILE.SMALL, 40):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from experiment_smoke import check_sizes, load_experiment, smoke
 
 poisoning = load_experiment("poisoning")
@@ -11,6 +12,7 @@ def test_sizes_and_claims():
     check_sizes(poisoning)
 
 
+@pytest.mark.slow
 def test_smoke(tmp_path):
     (experiment,) = poisoning.SIZES["small"]
     found = smoke(poisoning, experiment, tmp_path, recipe=dataclasses.replace(experiment.recipe, epochs=2))

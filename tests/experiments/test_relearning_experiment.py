@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from experiment_smoke import check_sizes, load_experiment, smoke
 
 relearning = load_experiment("relearning")
@@ -28,6 +29,7 @@ def test_tuning_seed_is_no_reported_seed():
         assert {each["about"]["seed"] for each in json.loads(path.read_text()).values()} == {1000}
 
 
+@pytest.mark.slow
 def test_class_smoke(tmp_path):
     experiment = relearning.SIZES["small"][0]
     short = tuple((name, tuple((dict(args) | {"epochs": 1}).items())) for name, args in experiment.algorithms)
