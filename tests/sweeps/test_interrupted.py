@@ -14,6 +14,7 @@ from tiny_sweep import HEAD, TROUBLE, numbers, run_here, tiny
 from unlearnax import results
 from unlearnax.results import FILE, CellRow
 from unlearnax.store import Store
+from unlearnax.store.locks import locked
 from unlearnax.store.upkeep import contents
 
 SPEC = (
@@ -52,16 +53,21 @@ def ended(pid):
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_kills_interrupts_and_a_second_sweep(start, tmp_path, monkeypatch):
+def test_a_second_sweep_on_one_folder_is_refused(start, tmp_path):
     out, spec = tmp_path / "out", tmp_path / "spec.py"
     spec.write_text(SPEC)
-    first = start("sweep", spec, "--out", out)
-    wait_for(lambda: (out / FILE).exists())
-    second = start("sweep", spec, "--out", out)  # while the first works: refused
-    words, _ = second.communicate(timeout=PATIENCE)
+    with locked(out / "sweep.lock", wait=False) as free:  # as a sweep at work holds it
+        assert free
+        second = start("sweep", spec, "--out", out)
+        words, _ = second.communicate(timeout=PATIENCE)
     assert second.returncode == 2, words
     assert "one works on it now" in words
 
+
+def test_kills_and_interrupts(start, tmp_path, monkeypatch):
+    out, spec = tmp_path / "out", tmp_path / "spec.py"
+    spec.write_text(SPEC)
+    first = start("sweep", spec, "--out", out)
     wait_for(lambda: cells(out))
     pids = workers(first)
     assert len(pids) == 1
