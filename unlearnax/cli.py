@@ -176,7 +176,7 @@ class Sweep:
 
         status = sweep_file(
             self.spec, self.executor, self.out, console, workers=self.workers, retry=self.retry, dry=self.dry,
-            cluster=self.cluster, slurm=self.slurm, command=command_line(), together=DISTRIBUTED in os.environ,
+            cluster=self.cluster, slurm=self.slurm, command=command_line(), together=bool(os.environ.get(DISTRIBUTED)),
         )  # fmt: skip
         raise SystemExit(status)
 
