@@ -1,5 +1,6 @@
 """Two virtual CPU devices and a compile cache before JAX loads; a store of its own for every test session."""
 
+import itertools
 import os
 
 import hypothesis
@@ -21,16 +22,14 @@ def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{os.getpid()}"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _programs_end_with_their_file():
-    """Compiled programs hold memory mappings, of which a process may have 65,530: a worker would crash late in the suite."""
+_tests = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _few_programs():
+    """A worker of the suite compiles thousands of programs, more than a process may hold."""
     yield
-    import gc
+    if next(_tests) % 10 == 0:
+        from unlearnax import members
 
-    import jax
-
-    from unlearnax import members
-
-    members._compiled.clear()
-    jax.clear_caches()
-    gc.collect()
+        members.let_programs_go()

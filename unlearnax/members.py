@@ -14,9 +14,11 @@ A plan changes speed and the last bits, never the distribution:
 from __future__ import annotations
 
 import functools
+import gc
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -85,6 +87,25 @@ def _jitted(fn: MemberFn, plan: str, spends: bool) -> Callable[..., Any]:
 _compiled: dict[Any, Any] = {}
 
 
+def let_programs_go(limit: int | None = None) -> None:
+    """Forgets all compiled programs once this process uses half of the memory mappings that Linux allows it.
+
+    XLA keeps several mappings for every program on the CPU and ends the process with a segmentation fault where it gets no
+    more, some thousands of programs on.  Programs in use stay until they are done with.
+
+    limit: mappings that a process may have (default: what the system says, 65,530 as a rule).
+    """
+    try:
+        limit = limit if limit is not None else int(Path("/proc/sys/vm/max_map_count").read_text())
+        used = Path("/proc/self/maps").read_bytes().count(b"\n")
+    except (OSError, ValueError):
+        return  # another system, with no such limit
+    if used > limit // 2:
+        _compiled.clear()
+        jax.clear_caches()
+        gc.collect()
+
+
 class Prepared:
     """A member function compiled for given arguments: call it as often as needed; compiling is over when it exists."""
 
@@ -104,6 +125,7 @@ class Prepared:
         leaves, structure = jax.tree.flatten(avals)
         cache_key = (fn, self._plan, structure, tuple(leaves))
         if cache_key not in _compiled:
+            let_programs_go()
             jitted: Any = _jitted(fn, self._plan, bool(jax.tree.leaves(spent)))
             _compiled[cache_key] = jitted.lower(*shapes, shared).compile()
         self._program = _compiled[cache_key]

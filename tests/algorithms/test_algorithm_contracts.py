@@ -128,16 +128,6 @@ def with_nan(tiny, *subsets):
     return x, y
 
 
-@pytest.fixture
-def unkept():
-    """Programs are not written to the compile cache: for one of these that ended the process (XLA of jax 0.10.2, CPU)."""
-    option = "jax_persistent_cache_min_compile_time_secs"
-    before = getattr(jax.config, option)
-    jax.config.update(option, 1e9)
-    yield
-    jax.config.update(option, before)
-
-
 def test_a_member_stays_a_member(name, model, tiny):
     """Structure, dtypes, no optimiser state; finite; changed where it should be; the same for the same key."""
     state = start(name, model, tiny)
@@ -171,7 +161,7 @@ def test_eager_with_python_values_equals_jit_with_traced_ones(name, plain, tiny)
     ],
     indirect=["name"],
 )
-def test_a_grid_of_a_search_is_one_program_whose_lanes_are_runs_of_their_own(name, points, count, plain, tiny, unkept):
+def test_a_grid_of_a_search_is_one_program_whose_lanes_are_runs_of_their_own(name, points, count, plain, tiny):
     """Points × members, each with its key, state and floats (down to 92 % of the visible ones)."""
     one, batched = program(name, plain)
     share = np.linspace(1.0, 0.92, points).repeat(count)
@@ -260,7 +250,15 @@ def test_padding_is_never_read(name, model, tiny, filler):
     assert same(run(KEY, state, padded), run(KEY, state, clean))
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if needs(n).model == "mlp"], indirect=True)
+# Those that derive twice, look at activations or choose kernels; of the others it takes minutes.
+CONVOLVED = ("certified_removal", "fisher_forgetting", "magnitude_gradient", "newton", "rmu", "ssd", "unsir")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in CONVOLVED else pytest.mark.slow) for n in NAMES if needs(n).model == "mlp"],
+    indirect=True,
+)
 def test_convolutions_are_no_obstacle(name, tiny):
     """The package's convolution has no forward-mode derivative on CPU, and kernels of rank 4."""
     model = ruled(needs(name).recipe, tiny.conv)
