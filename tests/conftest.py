@@ -32,4 +32,4 @@ def _few_programs():
     if next(_tests) % 10 == 0:
         from unlearnax import members
 
-        members.let_programs_go()
+        members.let_programs_go(limit=30_000)  # and more would take much memory

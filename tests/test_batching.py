@@ -9,7 +9,7 @@ import pytest
 
 from unlearnax.batching import run_passes, shuffle, steps_per_pass, subset, take_batch, union
 
-LIMIT = hypothesis.settings(max_examples=20, deadline=None)
+LIMIT = hypothesis.settings(max_examples=10, deadline=None)  # every length is a program
 
 
 @LIMIT

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sqlite3
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -299,7 +300,7 @@ def main() -> None:
         chosen: Any = tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog=prog, description=__doc__)
         if callable(chosen):
             chosen()
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, sqlite3.Error) as error:
         console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         raise SystemExit(2) from error
 

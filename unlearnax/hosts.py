@@ -23,7 +23,7 @@ def join(how: str) -> None:
             that of the process of rank 0.
 
     Raises:
-        ValueError: text of another form, or nothing that says who is who.
+        ValueError: text of another form, nothing that says who is who, or processes that do not answer.
     """
     address, _, numbers = how.partition(",")
     try:
@@ -33,10 +33,10 @@ def join(how: str) -> None:
         processes, rank = (int(number) for number in numbers.split(","))
         if ":" not in address or not 0 <= rank < processes:
             raise ValueError("an address has a port, and ranks begin at 0")
+        jax.distributed.initialize(address, processes, rank)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"Expected distributed={how!r} to be 'auto' where the cluster says who is who, or "
                          f"ADDRESS:PORT,PROCESSES,RANK: {error}.") from error  # fmt: skip
-    jax.distributed.initialize(address, processes, rank)
 
 
 def leads() -> bool:

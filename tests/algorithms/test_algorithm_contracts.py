@@ -68,7 +68,8 @@ TRACES: dict[Any, int] = {}
 def program(name, model):
     """One program for each algorithm and model, with every float hyperparameter traced; alone, and for many at once."""
     make, mine = ALGORITHMS[name].make, visible(name)
-    cheap = {"xla_backend_optimization_level": 0}  # compiling is nearly all that these tests do
+    # Compiling is nearly all that these tests do, and half as long with these.
+    cheap = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
     def run(key, state, request, floats):
         TRACES[name, model] = TRACES.get((name, model), 0) + 1
@@ -144,6 +145,13 @@ def test_a_member_stays_a_member(name, model, tiny):
     assert same((out, info), compiled(name, model)(KEY, state, tiny.request()))
 
 
+# One of each kind of control flow; of the others it takes minutes.
+EAGER = ("duck", "fine_tune", "newton", "npo", "potion", "rem", "scrub_rewind", "sisa", "unsir")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in EAGER else pytest.mark.slow) for n in NAMES], indirect=True
+)
 def test_eager_with_python_values_equals_jit_with_traced_ones(name, plain, tiny):
     state, request = start(name, plain, tiny), tiny.request()
     kept = jax.tree.map(np.array, (state, request))

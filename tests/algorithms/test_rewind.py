@@ -1,5 +1,7 @@
 """SCRUB with rewinding against its steps written out."""
 
+import functools
+
 import jax
 import numpy as np
 
@@ -26,14 +28,17 @@ def chosen(tiny, direct, students, validation):
 
 def test_rewinding_returns_the_epoch_whose_error_is_that_of_data_like_the_forget_set(tiny, direct):
     """The epochs' students are what SCRUB of so many epochs returns; which one is taken differs between rates."""
-    validation, picked = tiny.rows["validation"], []
+    validation, picked, given = tiny.rows["validation"], [], {"max_epochs": 3, "batch_size": 12, "gamma": 0.5}
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def run(make, epochs, rate):
+        made = make(tiny.model, epochs=epochs, learning_rate=rate, **given)
+        return made(KEY, tiny.state(), tiny.request())[0]
+
     for rate in (0.02, 0.05, 0.1):
-        given = {"learning_rate": rate, "max_epochs": 3, "batch_size": 12, "gamma": 0.5}
-        students = [
-            scrub(tiny.model, epochs=e, **given)(KEY, tiny.state(), tiny.request())[0].params for e in (1, 2, 3, 4)
-        ]
+        students = [run(scrub, epochs, rate).params for epochs in (1, 2, 3, 4)]
         best = chosen(tiny, direct, students, validation)
-        out, _ = scrub_rewind(tiny.model, epochs=4, **given)(KEY, tiny.state(), tiny.request())
+        out = run(scrub_rewind, 4, rate)
         direct.close(out.params, students[best], rtol=1e-5, atol=1e-6)
         assert all(direct.differ(out.params, each) for i, each in enumerate(students) if i != best)
         picked.append(best)

@@ -23,6 +23,7 @@ def test_members_suffice_for_the_certified_bound():
                 assert each.members >= 80 >= METRICS["epsilon_lower_bound"].members
 
 
+@pytest.mark.slow
 def test_newton_smoke(tmp_path):
     newton = closed_form.SIZES["small"][0]
     assert newton.name == closed_form.NEWTON

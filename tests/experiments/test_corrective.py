@@ -23,6 +23,7 @@ def test_trigger_smoke(tmp_path):
     assert len(smoke(corrective, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == 4
 
 
+@pytest.mark.slow
 def test_labels_have_the_rows_that_claims_ask_for(tmp_path):
     experiment = corrective.SIZES["small"][2]
     assert experiment.name == corrective.RANDOM

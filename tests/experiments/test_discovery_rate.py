@@ -65,7 +65,7 @@ def test_both_files_share_their_populations():
         assert set(second.discovery_rates) <= set(first.discovery_rates)
 
 
-@pytest.mark.parametrize(("file", "members"), [(RATES, 3), (METRICS, 8)])
+@pytest.mark.parametrize(("file", "members"), [pytest.param(RATES, 3, marks=pytest.mark.slow), (METRICS, 8)])
 def test_claims_of_a_short_run(file, members, tmp_path):
     given = file.SIZES["small"]
     names = ("fine_tune@", "gradient_ascent@")

@@ -13,9 +13,12 @@ from unlearnax.report.page import write_report
 from unlearnax.results import CellRow, ProblemRow, Row, VerdictRow
 from unlearnax.scoring import with_holm
 from unlearnax.store.locks import locked
-from unlearnax.sweeps.driver import Tally
+from unlearnax.sweeps.driver import Tally, run_sweep
 from unlearnax.sweeps.ledger import Ledger
+from unlearnax.sweeps.lockstep import LockstepExecutor
+from unlearnax.sweeps.plan import make_plan
 from unlearnax.sweeps.show import Show, closing, duration
+from unlearnax.sweeps.work import Message
 
 TWO = (("fine_tune", {"learning_rate": (0.01, 0.03), "epochs": 1}), ("npo", {"beta": 0.5, "epochs": 1}))
 
@@ -78,6 +81,46 @@ def test_a_cell_is_what_a_run_of_its_setting_is(swept, trained, tmp_path):
     assert trained == []
 
 
+class Mortal(LockstepExecutor):
+    """So many workers end, before they are ready or after; then one does everything, and others stay silent."""
+
+    workers = 3
+
+    def __init__(self, plan, lives, ready):
+        super().__init__(plan)
+        self._lives, self._ready = lives, ready
+
+    def start(self, names):
+        for name in names:
+            if self._lives:
+                ready = [(name, Message("ready"))] if self._ready else []
+                self._heard += [*ready, (name, Message("died", text="SIGKILL"))]
+                self._lives -= 1
+            elif not self._name:
+                super().start([name])
+
+
+@pytest.mark.parametrize(("lives", "ready"), [(2, False), (7, True)])
+def test_workers_that_were_ready_are_replaced_however_many_end(lives, ready, trained, tmp_path):
+    plan = make_plan(tiny(base=METERED, algorithms=TWO))
+    tally = run_sweep(plan, Mortal(plan, lives, ready), tmp_path, show=Show(Console(quiet=True)))
+    assert (tally.done, tally.failed) == (8, 0)
+
+
+def test_workers_that_never_begin_end_the_sweep(tmp_path):
+    plan = make_plan(tiny())
+    with pytest.raises(OSError, match="workers to begin, the last 3 in a row have not: SIGKILL"):
+        run_sweep(plan, Mortal(plan, 100, False), tmp_path, show=Show(Console(quiet=True)))
+
+
+def test_results_of_a_run_are_not_written_over(trained, tmp_path):
+    run(dataclasses.replace(METERED, algorithms=()), tmp_path)
+    before = (tmp_path / "results.sqlite").read_bytes()
+    with pytest.raises(ValueError, match="a run's are there"):
+        run_here(tiny(base=METERED), tmp_path)
+    assert (tmp_path / "results.sqlite").read_bytes() == before
+
+
 def test_p_values_are_adjusted_over_the_whole_problem(swept):
     rows = results.read(swept[0], Row)
     for problem in ("digits-3-rate0.5", "digits-3-rate1"):
@@ -111,7 +154,8 @@ def test_a_second_start_does_nothing_and_a_larger_sweep_the_rest(swept, trained,
     assert results.read_provenance(out)["command"] == "a command"
     _, tally = run_here(tiny(base=METERED, algorithms=TWO, seeds=(0, 1)), out)
     assert (tally.done, tally.skipped) == (8, 8)
-    assert results.read(out, CellRow)[:8] == cells
+    renamed = [dataclasses.replace(cell, problem=f"{cell.problem} seed 0") for cell in cells]
+    assert results.read(out, CellRow)[:8] == renamed  # nothing else of them changed
     names = {row.problem for row in results.read(out, ProblemRow)}
     assert names == {f"digits-3-rate{rate} seed {seed}" for rate in ("0.5", "1") for seed in (0, 1)}
     assert {row.problem for row in results.read(out, VerdictRow)} == names

@@ -61,6 +61,22 @@ def test_one_worker_for_each_gpu(monkeypatch, tmp_path):
     assert make_executor("local", Options(None, tmp_path)).workers == 1
 
 
+@pytest.mark.parametrize(
+    ("workers", "cores", "largest", "gpus", "expected"),
+    [
+        (1, 64, 16, 0, (16, 0)),  # one worker has one node
+        (8, 64, 16, 8, (8, 1)),
+        (3, 16, 16, 8, (5, 2)),
+        (8, 16, 16, 3, (2, 1 / 3)),
+        (20, 16, 8, 0, (0, 0)),
+    ],
+)
+def test_what_a_worker_asks_of_a_cluster(workers, cores, largest, gpus, expected):
+    pytest.importorskip("ray")
+    on_ray = importlib.import_module(EXECUTORS["ray"].partition(":")[0])
+    assert on_ray.shares(workers, cores, largest, gpus) == expected
+
+
 def test_cores_are_shared_out(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     assert [share_of_cores(workers) for workers in (1, 2, 3, 20)] == [None, 4, 2, 1]
@@ -95,7 +111,9 @@ def test_what_there_is_to_do(tmp_path, monkeypatch):
     assert "4 cells on 2 grounds, 10 populations" in text
     assert not (tmp_path / "out").exists()
     run_here(tiny(algorithms=algorithms), tmp_path / "out")
+    page = (tmp_path / "out" / "results.sqlite").read_bytes()
     text = describe(plan, tmp_path / "out")
+    assert (tmp_path / "out" / "results.sqlite").read_bytes() == page
     assert "seed 0: 2 cells and the controls (3 done, 0 failed, 0 waiting)" in text
     assert "seed 1: 2 cells and the controls (0 done, 0 failed, 3 waiting)" in text
 

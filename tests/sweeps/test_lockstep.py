@@ -18,7 +18,7 @@ SIZES = {"run": BASE}
 PATIENCE = 500.0  # seconds; a busy machine takes many times longer
 
 
-@pytest.mark.slow  # and on a busy machine it has also been seen to wait for ever
+@pytest.mark.slow  # four processes, each of which compiles everything
 def test_every_host_runs_the_same_command(start, tmp_path, monkeypatch):
     """A sweep and a run, on hosts that share no store; the first writes, and both agree with one process alone."""
     spec = tmp_path / "spec.py"

@@ -116,6 +116,18 @@ def test_what_ends_its_worker_twice_is_given_up():
     assert schedule.next("c")[0].id != batch[0].id
 
 
+def test_a_worker_that_begins_anew_gets_what_it_had():
+    schedule = Schedule(make_tasks(1, 8), [], 1)
+    batch = schedule.next("a")
+    schedule.begun("a", batch[0].id)
+    schedule.done("a", batch[0].id)
+    schedule.begun("a", batch[1].id)
+    again = schedule.next("a")  # its cluster started it again
+    assert [task.id for task in again[: len(batch) - 1]] == [task.id for task in batch[1:]]
+    assert len({task.id for task in again}) == len(again)
+    assert schedule.running == len(again)
+
+
 def test_what_needs_a_population_fails_with_it():
     schedule = Schedule(make_tasks(2, 2), [], 2)
     schedule.next("a")

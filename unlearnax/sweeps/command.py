@@ -47,10 +47,13 @@ def sweep_file(
         os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerators are the workers'
         devices.set_up(1)
 
+    from unlearnax import hosts
     from unlearnax.sweeps.plan import make_plan
 
     plan = make_plan(load_sweep(file))
     folder = out or Path("runs") / f"{plan.sweep.base.name}-sweep"
+    if dry and together and not hosts.leads():
+        return 0
     if dry:
         console.print(describe(plan, folder), highlight=False, soft_wrap=True)
         return 0
@@ -58,7 +61,6 @@ def sweep_file(
         options = Options(workers, folder, user, cluster, slurm)
         return run(plan, make_executor(executor, options), folder, console, retry=retry, command=command)
 
-    from unlearnax import hosts
     from unlearnax.sweeps.lockstep import LockstepExecutor, follow
 
     if executor != "local" or workers not in (None, 1):
@@ -82,14 +84,10 @@ def load_sweep(file: Path) -> Sweep:
 
 def describe(plan: Plan, folder: Path) -> str:
     """What a sweep is made of, and what of it is there."""
-    from unlearnax.results import FILE
-    from unlearnax.sweeps.ledger import Ledger
+    from unlearnax import results
 
-    known = {}
-    if (folder / FILE).exists():
-        ledger = Ledger(folder)
-        known = ledger.cells()
-        ledger.close()
+    there = results.read(folder, results.CellRow) if (folder / results.FILE).exists() else []
+    known = {row.id: row for row in there}
     lines = []
     for block in plan.blocks:
         states = [known[name].state if name in known else "waiting" for name in block.tasks]

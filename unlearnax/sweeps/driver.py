@@ -80,6 +80,7 @@ class _Driver:
         self.tally = Tally(skipped=sum(before[name] == "done" for name in settled), workers=executor.workers,
                            failed=sum(before[name] == "failed" for name in settled))  # fmt: skip
         self._idle: set[str] = set()
+        self._begun: set[str] = set()  # workers that have been ready
         self._false_starts = 0
         self._environment: Mapping[str, Any] = {}
         self._names: Iterator[str] = (f"worker-{i}" for i in itertools.count(1))
@@ -104,6 +105,7 @@ class _Driver:
         self._count(message.facts)
         if message.kind == "ready":
             self._idle.add(worker)
+            self._begun.add(worker)
             self._false_starts = 0
             self._environment = message.facts or self._environment
         elif message.kind == "begun":
@@ -117,10 +119,12 @@ class _Driver:
             self._give_up(worker, self._schedule.failed(worker, message.id, message.text), message.facts)
         elif message.kind == "died":
             self._idle.discard(worker)
-            self._false_starts += 1
+            self._false_starts += worker not in self._begun
             self._give_up(worker, self._schedule.died(worker, message.text), {})
             if self._false_starts >= MOST_FALSE_STARTS:
-                raise OSError(f"Expected workers to begin, {self._false_starts} in a row have not: {message.text}")
+                raise OSError(
+                    f"Expected workers to begin, the last {self._false_starts} in a row have not: {message.text}"
+                )
             if not self._schedule.finished:
                 self._executor.start([next(self._names)])
 

@@ -33,7 +33,7 @@ class Options:
 
     workers: how many, None for the executor's default.  folder: the sweep's, for logs and task files.
     environment: the user's values of the variables in `OWN`.
-    cluster: of submitit, "slurm" or "local".  slurm: submitit's parameters, as "partition=gpu".
+    cluster: of submitit, "slurm" or "local".  slurm: submitit's parameters, as "slurm_partition=gpu".
     """
 
     workers: int | None

@@ -28,11 +28,19 @@ class Ledger:
     """The results of a sweep's folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens `folder`, made where it is not there."""
+        """Opens `folder`, made where it is not there.
+
+        Raises:
+            ValueError: it holds results of something that is no sweep.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._db = sqlite3.connect(folder / FILE)
         fields = ", ".join(f'"{name}" {kind}' for name, kind in results.columns(CellRow))
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and CELLS not in tables:
+            self._db.close()
+            raise ValueError(f"Expected out={str(folder)!r} to hold a sweep's results or none: a run's are there.")
         with self._db:
             self._db.execute(f"CREATE TABLE IF NOT EXISTS {CELLS} ({fields}, PRIMARY KEY (id))")
             self._db.execute("CREATE TABLE IF NOT EXISTS records (id TEXT PRIMARY KEY, records TEXT, facts TEXT)")
@@ -88,6 +96,9 @@ class Ledger:
         plans: dict[str, str] = {}
         for block in plan.blocks:
             found: list[Any] = []
+            with self._db:  # names may be others than when a cell was done: a sweep grows
+                names = [(block.problem, plan.tasks[name].label, name) for name in block.tasks]
+                self._db.executemany(f"UPDATE {CELLS} SET problem = ?, candidate = ? WHERE id = ?", names)
             for name in block.tasks:
                 records, facts = self.records(plan.tasks[name], block.problem)
                 found += records

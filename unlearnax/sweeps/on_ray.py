@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -50,6 +51,18 @@ class _Actor:
             yield message
 
 
+def shares(workers: int, cores: int, largest: int, gpus: int) -> tuple[int, float]:
+    """What each of several workers asks of a cluster with so many cores and GPUs, as Ray can grant it at once.
+
+    largest: cores of the node that has most: a worker is on one node.
+
+    Returns:
+        (whole cores, none where there are more workers than cores; whole GPUs or an equal part of one.)
+    """
+    each = min(cores // workers, largest)
+    return each, (gpus // workers if gpus >= workers else 1 / math.ceil(workers / gpus) if gpus else 0)
+
+
 class RayExecutor:
     """Actors with equal shares of the cluster's cores and GPUs: one for each GPU, or one in all, unless told otherwise."""
 
@@ -64,11 +77,10 @@ class RayExecutor:
         there = ray.cluster_resources()
         cores, gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0))
         self.workers = options.workers or max(1, gpus)
-        each = max(1, cores // self.workers)
-        self._count = None if gpus else each
-        self._make = ray.remote(num_cpus=each if each * self.workers <= cores else 0, num_gpus=gpus / self.workers)(
-            _Actor
-        )
+        largest = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=1)
+        cpus, share = shares(self.workers, cores, largest, gpus)
+        self._count = None if gpus else max(1, cpus)
+        self._make = ray.remote(num_cpus=cpus, num_gpus=share)(_Actor)
         self._actors: dict[str, Any] = {}
         self._streams: dict[Any, str] = {}  # what a worker says, word by word -> its name
 
@@ -92,6 +104,8 @@ class RayExecutor:
         if not ready:
             ready, _ = ray.wait(streams, timeout=seconds)
         for stream in ready:
+            if stream not in self._streams:  # its worker's other one has said that it is gone
+                continue
             name = self._streams[stream]
             try:
                 message: Any = ray.get(next(stream))
@@ -100,7 +114,8 @@ class RayExecutor:
                 del self._streams[stream]
             except RayError as error:
                 found.append((name, Message("died", text=str(error).strip().splitlines()[0])))
-                del self._streams[stream], self._actors[name]
+                self._streams = {each: other for each, other in self._streams.items() if other != name}
+                del self._actors[name]
         return found
 
     def close(self) -> None:

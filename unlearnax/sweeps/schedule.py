@@ -56,7 +56,12 @@ class Schedule:
         return not self._undone.intersection(task.needs)
 
     def next(self, worker: str) -> list[Task]:
-        """What a worker without work is to do: one task that others wait for, or cells of one ground, or nothing now."""
+        """What a worker without work is to do: one task that others wait for, or cells of one ground, or nothing now.
+
+        What it still had in hand, a worker that a cluster began anew, is dealt out again.
+        """
+        self._doing.pop(worker, None)
+        self.waiting = {**self._hands.pop(worker, {}), **self.waiting}
         ready = [task for task in self.waiting.values() if self._ready(task)]
         batch = [task for task in ready if task.kind in FIRST][:1]
         if not batch and ready:
