@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from unlearnax import claims, results
+from unlearnax import claims, cli, results
 from unlearnax.claims import INCONCLUSIVE, NO_NUMBER, NOT_REPRODUCED, REPRODUCED, At, Claim, Finding, Number
+from unlearnax.report.claims import claims_table
 from unlearnax.report.load import Run
 from unlearnax.results import ExampleRow, ProblemRow, Row, VerdictRow
 
@@ -144,9 +145,33 @@ def test_pairs_that_swap_are_named_only_where_intervals_are_apart():
     found = judged_by(claims.swaps(*sides), *rows)
     assert found.outcome == REPRODUCED
     assert found.note == "2 of 3 pairs: a < b, a < c"  # b and c swap within the width of their intervals
-    assert judged_by(claims.swaps(sides[0], sides[0]), *rows).outcome == NOT_REPRODUCED
     turned = [{name: claims.opposite(source) for name, source in side.items()} for side in sides]
     assert judged_by(claims.swaps(turned[0], sides[0]), *rows).note == "2 of 3 pairs: b < a, c < a"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        ({"a": (0, 1), "b": (2, 3)}, {"a": (0, 1), "b": (2, 3)}, NOT_REPRODUCED),
+        ({"a": (0, 1), "b": (2, 3)}, {"a": (2, 3), "b": (0, 1)}, REPRODUCED),
+        ({"a": (0, 2), "b": (1, 3)}, {"a": (2, 3), "b": (0, 1)}, INCONCLUSIVE),
+        ({"a": (0, 1), "b": (2, 3)}, {"a": (1, 3), "b": (0, 2)}, INCONCLUSIVE),
+        ({"a": (0, 1), "b": (1, 3)}, {"a": (2, 3), "b": (0, 1)}, INCONCLUSIVE),  # they touch
+        ({"a": (0, 1), "b": (2, 3), "c": (5, 7)}, {"a": (0, 1), "b": (2, 3), "c": (2, 4)}, INCONCLUSIVE),
+        ({"a": (0, 1), "b": (2, 3), "c": (5, 7)}, {"a": (2, 3), "b": (0, 1), "c": (0, 4)}, REPRODUCED),
+        ({"a": (0, 1), "b": (2, 3), "c": (5, 7)}, {"a": (0, 1), "b": (2, 3), "c": (5, 7)}, NOT_REPRODUCED),
+    ],
+)
+def test_whether_pairs_swap_is_open_where_intervals_overlap(first, second, outcome):
+    rows = [
+        row((low + high) / 2, low, high, candidate=name, metric=metric)
+        for metric, side in (("m", first), ("n", second))
+        for name, (low, high) in side.items()
+    ]
+    sides = [{name: At(metric, name, slice="forget") for name in first} for metric in "mn"]
+    found = judged_by(claims.swaps(*sides), *rows)
+    assert found.outcome == outcome
+    assert ("1 overlap" in found.note) == (outcome == INCONCLUSIVE)
 
 
 def test_a_check_for_the_algorithms_there_are():
@@ -189,17 +214,104 @@ def test_forget_sets_are_judged_apart_and_together():
     assert "nobody" in found[0].note
 
 
-def test_folders_find_the_claims_of_their_file(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text(
-        "from unlearnax.claims import At, Claim, above\n"
-        "CLAIMS = (Claim('forgets', 'me 2026', '0.5', above(At('accuracy', slice='forget'), 0.5)),)\n"
-    )
-    for seed, value in ((0, 0.9), (1, 0.2)):
-        facts = {"origin": {"file": str(file), "size": "small"}, "seed": seed, "experiment": "mine", "command": "c"}
-        results.write(tmp_path / str(seed), [problem(), row(value)], facts)
+FILE = """
+from unlearnax.claims import At, Claim, above
+CLAIMS = (Claim('forgets', 'me 2026', '0.5', above(At('accuracy', slice='forget'), 0.5)),)
+"""
+
+
+def written(folder, file, value, *, command="c", seed=0, size="small", **facts):
+    """A run's folder, of an experiment that the file defines."""
+    facts = {
+        "origin": {"file": str(file), "size": size},
+        "seed": seed,
+        "experiment": "mine",
+        "command": command,
+    } | facts
+    results.write(folder, [problem(), row(value)], facts)
+    return folder
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+def test_folders_find_the_claims_of_their_file(tmp_path, file):
+    folders = [written(tmp_path / str(seed), file, value, seed=seed) for seed, value in ((0, 0.9), (1, 0.2))]
     results.write(tmp_path / "other", [problem(), row(0.1)], {"experiment": "no file"})
-    (found,) = claims.judge_folders([tmp_path / "0", tmp_path / "1", tmp_path / "other"])
-    assert (found.experiment, found.size, found.command) == ("mine", "small", "c")
+    (found,), notes = claims.judge_folders([*folders, tmp_path / "other"])
+    assert (found.experiment, found.size, found.flags, found.commands) == ("mine", "small", "", ("c",))
     assert [each.outcome for each in found.findings.values()] == [REPRODUCED, NOT_REPRODUCED]
     assert found.outcome == INCONCLUSIVE
+    assert notes == []
+
+
+def test_runs_with_other_fields_are_judged_apart(tmp_path, file):
+    commands = [
+        "run mine.py",
+        "run mine.py --members 8",
+        "run mine.py --seed 1 --members=8 --out x",
+        "run mine.py --seed 1",
+    ]
+    folders = [
+        written(tmp_path / str(i), file, 0.9 - 0.6 * ("members" in command), command=command, seed=i // 2)
+        for i, command in enumerate(commands)
+    ]
+    found, _ = claims.judge_folders(folders)
+    assert [(each.flags, each.outcome) for each in found] == [("", REPRODUCED), ("--members 8", NOT_REPRODUCED)]
+    assert [each.commands for each in found] == [(commands[0], commands[3]), (commands[1], commands[2])]
+    assert [list(each.findings) for each in found] == [[0, 1], [0, 1]]
+    assert [str(cell) for cell in claims_table(found).columns[0].cells] == ["mine\nsmall", "mine\nsmall --members 8"]
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("unlearnax run a.py --size small --seed=3 --out d --plan member --no-store", ""),
+        ("unlearnax run a.py --recipe.epochs 3 --members 8", "--members 8 --recipe.epochs 3"),
+        ("unlearnax run a.py --members 8 --size x --recipe.epochs=3", "--members 8 --recipe.epochs 3"),
+        ("unlearnax run a.py --discovery_rates 0.1 0.5 --seed 1", "--discovery-rates 0.1 0.5"),
+        ("unlearnax --distributed auto run a.py --metrics 'my file.py:f'", "--metrics 'my file.py:f'"),
+        ("", ""),
+    ],
+)
+def test_flags_that_change_what_is_measured(command, flags):
+    assert claims.overridden(command) == flags
+
+
+def test_sizes_are_judged_apart(tmp_path, file):
+    folders = [written(tmp_path / size, file, 0.9, size=size) for size in ("small", "full")]
+    assert [each.size for each in claims.judge_folders(folders).judged] == ["small", "full"]
+
+
+def test_a_file_is_the_same_however_it_is_called(tmp_path, file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ("mine.py", "./mine.py", str(file))
+    folders = [written(tmp_path / str(seed), name, 0.9, seed=seed) for seed, name in enumerate(names)]
+    (found,), _ = claims.judge_folders(folders)
+    assert list(found.findings) == [0, 1, 2]
+
+
+def test_of_two_runs_the_later_date_counts(tmp_path, file):
+    late = written(tmp_path / "a", file, 0.9, date="2026-02-01T00:00:00+00:00")
+    early = written(tmp_path / "b", file, 0.1, date="2026-01-01T00:00:00+00:00", command="of the early one")
+    for folders in ([late, early], [early, late]):
+        (found,), _ = claims.judge_folders(folders)
+        assert found.outcome == REPRODUCED
+        assert found.commands == ("c",)
+
+
+def test_a_file_that_is_gone_is_one_line_and_the_others_are_judged(tmp_path, file, capsys):
+    gone = written(tmp_path / "gone", tmp_path / "moved.py", 0.9)
+    here = written(tmp_path / "here", file, 0.9)
+    (found,), (note,) = claims.judge_folders([gone, here])
+    assert found.outcome == REPRODUCED
+    assert str(gone) in note
+    assert "moved.py" in note
+    cli.Claims((gone, here))()
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == note
+    assert "forgets" in said

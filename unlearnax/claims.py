@@ -7,7 +7,9 @@ points; a claim about algorithms is checked on every forget set (seed) of its ex
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +26,8 @@ REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NO_NUMBER = (
 )  # fmt: skip
 NAMED = 8  # pairs that swap, at most
 DRAWS = 2000  # of the parametric bootstrap of a rank correlation
+# Flags of a run that leave what is measured as it is; seeds are forget sets, which are judged together.
+NOT_FIELDS = ("--size", "--seed", "--out", "--plan", "--store", "--no-store", "--distributed")
 
 
 class Number(NamedTuple):
@@ -291,17 +295,18 @@ def swaps(first: Mapping[str, Source], second: Mapping[str, Source]) -> Check:
     """Some pair of the named candidates stands one way by the first numbers and the other way by the second.
 
     Only pairs whose intervals are apart on both sides count; some are named, the one that is less by the first numbers in
-    front.
+    front.  Not reproduced where all pairs are apart on both sides and none swaps, inconclusive where intervals overlap.
     """
 
     def check(runs: Runs) -> Finding:
-        a, b = ({name: source(runs) for name, source in side.items()} for side in (first, second))
-        found = [
-            f"{low} < {high}" for low in a for high in a if a[low].high < a[high].low and b[high].high < b[low].low
-        ]
+        sides = [{name: source(runs) for name, source in side.items()} for side in (first, second)]
+        pairs = list(itertools.permutations(sides[0], 2))
+        less = [{(low, high) for low, high in pairs if side[low].high < side[high].low} for side in sides]
+        found = [f"{low} < {high}" for low, high in pairs if (low, high) in less[0] and (high, low) in less[1]]
+        overlap = len(pairs) // 2 - len({frozenset(pair) for pair in less[0]} & {frozenset(pair) for pair in less[1]})
         named = ", ".join(found[:NAMED]) + (f" and {len(found) - NAMED} more" if len(found) > NAMED else "")
-        note = f"{len(found)} of {len(a) * (len(a) - 1) // 2} pairs: {named or 'none'}"
-        return Finding(REPRODUCED if found else NOT_REPRODUCED, note=note)
+        note = f"{len(found)} of {len(pairs) // 2} pairs: {named or f'none, {overlap} overlap'}"
+        return Finding(REPRODUCED if found else INCONCLUSIVE if overlap else NOT_REPRODUCED, note=note)
 
     return check
 
@@ -337,11 +342,15 @@ def together(findings: Iterable[Finding]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """A claim with what was found on every forget set.  experiment: its file's stem.  command: what made the numbers."""
+    """A claim with what was found on every forget set.
+
+    experiment: its file's stem.  flags: of the fields that its runs override.  commands: what made the numbers.
+    """
 
     experiment: str
     size: str
-    command: str
+    flags: str
+    commands: tuple[str, ...]
     claim: Claim
     findings: dict[int, Finding]
 
@@ -350,24 +359,55 @@ class Judged:
         return together(self.findings.values())
 
 
-def judge_folders(folders: Iterable[Path | str]) -> list[Judged]:
+def overridden(command: str) -> str:
+    """The flags of a ``run`` command that change what is measured, sorted: not its size, seed, folder or way to run."""
+    flags: list[list[str]] = []
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            name, _, value = word.partition("=")
+            flags.append([name.replace("_", "-"), *([value] if value else [])])
+        elif flags:
+            flags[-1].append(word)
+    return " ".join(sorted(shlex.join(flag) for flag in flags if flag[0] not in NOT_FIELDS))
+
+
+class Judgement(NamedTuple):
+    """Claims with what was found.  notes: one line for each folder whose claims could not be read."""
+
+    judged: list[Judged]
+    notes: list[str]
+
+
+def judge_folders(folders: Iterable[Path | str]) -> Judgement:
     """Judges the claims of every experiment file that the runs in `folders` come from.
 
-    Runs of one file and size belong together; where a run was made twice, the later folder counts.
+    Runs of one file, size and overridden fields belong together; where one was made twice, the later date counts.
 
     Raises:
-        FileNotFoundError: a folder that holds no results, or an experiment file that is gone.
+        FileNotFoundError: a folder that holds no results.
     """
-    groups: dict[tuple[str, str], dict[int, dict[str, Run]]] = {}
+    groups: dict[tuple[Path, str, str], dict[tuple[int, str], Run]] = {}
+    notes = []
     for folder in folders:
         run = load(folder)
-        origin = run.provenance.get("origin") or {}
-        if origin:
-            by_seed = groups.setdefault((origin["file"], origin["size"]), {})
-            by_seed.setdefault(int(run.provenance["seed"]), {})[run.provenance["experiment"]] = run
-    found = []
-    for (file, size), by_seed in groups.items():
-        command = next(iter(next(iter(by_seed.values())).values())).provenance.get("command", "")
+        facts = run.provenance
+        origin = facts.get("origin") or {}
+        if not origin:
+            continue
+        file = Path(origin["file"]).resolve()
+        if not file.is_file():
+            notes.append(f"{folder}: claims stand in the experiment's file, which is not there now: {origin['file']}")
+            continue
+        group = groups.setdefault((file, origin["size"], overridden(facts.get("command", ""))), {})
+        key = (int(facts["seed"]), facts["experiment"])
+        if key not in group or facts.get("date", "") >= group[key].provenance.get("date", ""):
+            group[key] = run
+    judged = []
+    for (file, size, flags), group in groups.items():
+        commands = tuple(dict.fromkeys(run.provenance.get("command", "") for run in group.values()))
+        by_seed: dict[int, dict[str, Run]] = {}
+        for (seed, name), run in group.items():
+            by_seed.setdefault(seed, {})[name] = run
         for claim in getattr(plugins.load_file(file), "CLAIMS", ()):
-            found.append(Judged(Path(file).stem, size, command, claim, judge(claim, by_seed)))
-    return found
+            judged.append(Judged(file.stem, size, flags, commands, claim, judge(claim, by_seed)))
+    return Judgement(judged, notes)

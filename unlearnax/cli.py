@@ -222,8 +222,11 @@ def _show_claims(folders: Iterable[Path]) -> None:
     from unlearnax.claims import judge_folders
     from unlearnax.report.claims import claims_table
 
-    if judged := judge_folders(folders):
+    judged, notes = judge_folders(folders)
+    if judged:
         console.print(claims_table(judged))
+    for note in notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
 
 
 def take_option(words: list[str], flag: str, default: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from unlearnax import results
+from unlearnax.claims import judge_folders
 from unlearnax.cli import Report
 from unlearnax.report import citation, page, write_report
-from unlearnax.report.claims import claims_part
 from unlearnax.report.load import load
 
 CLAIMS = """
@@ -87,9 +87,11 @@ def test_claims_are_judged_on_every_seed(folders):
 
 def test_an_experiment_that_is_gone_is_a_note(folders):
     (folders[0].parent / "paper.py").unlink()
-    part = claims_part(folders)
-    assert not part.judged
-    assert "paper.py" in part.note
+    judged, notes = judge_folders(folders)
+    assert not judged
+    assert ["paper.py" in note and str(folder) in note for note, folder in zip(notes, folders, strict=True)] == [
+        True
+    ] * 2
     assert "which is not there now" in write_report(folders[0]).read_text()
 
 

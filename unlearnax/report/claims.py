@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from unlearnax.claims import INCONCLUSIVE, NO_NUMBER, NOT_REPRODUCED, REPRODUCED, Finding, Judged, judge_folders
+from unlearnax.claims import INCONCLUSIVE, NO_NUMBER, NOT_REPRODUCED, REPRODUCED, Finding, Judged
 
 _OUTCOMES = {REPRODUCED: "green", NOT_REPRODUCED: "red", INCONCLUSIVE: "yellow", NO_NUMBER: "dim"}
 SIGNS = {REPRODUCED: "✓", NOT_REPRODUCED: "✕", INCONCLUSIVE: "?", NO_NUMBER: "–"}
@@ -34,25 +32,6 @@ def claims_table(judged: Iterable[Judged]) -> Table:
         here = "\n".join(f"seed {seed}: {measured(found)}" for seed, found in each.findings.items())
         text = f"{each.claim.text} ({each.claim.source})"
         outcome = Text(each.outcome, style=_OUTCOMES[each.outcome])
-        table.add_row(f"{each.experiment}\n{each.size}", Text(text), Text(each.claim.published), Text(here), outcome)
+        which = f"{each.experiment}\n{each.size} {each.flags}".rstrip()
+        table.add_row(which, Text(text), Text(each.claim.published), Text(here), outcome)
     return table
-
-
-@dataclasses.dataclass(frozen=True)
-class ClaimsPart:
-    """What the page shows of claims.  note: why there are none where some may be expected."""
-
-    judged: list[Judged]
-    note: str = ""
-
-
-def claims_part(folders: Iterable[Path]) -> ClaimsPart:
-    """Judges the claims of runs; an experiment's file that is gone since makes a note, not an error.
-
-    Raises:
-        FileNotFoundError: a folder holds no results.
-    """
-    try:
-        return ClaimsPart(judge_folders(folders))
-    except FileNotFoundError as error:
-        return ClaimsPart([], f"Claims stand in the experiment's file, which is not there now: {error}")

@@ -168,7 +168,8 @@ def write_report(*folders: Path | str, out: Path | str | None = None) -> Path:
 
 def render(folders: list[Path]) -> str:
     """The page's text; of a single run the figures are written beside it."""
-    from unlearnax.report.claims import SIGNS, claims_part, measured  # which need `load` from this package
+    from unlearnax.claims import judge_folders  # which needs `load` from this package
+    from unlearnax.report.claims import SIGNS, measured
 
     runs = [load(folder) for folder in folders]
     titles = run_titles(runs, folders)
@@ -201,7 +202,7 @@ def render(folders: list[Path]) -> str:
         metrics=list({m.name: m for run in runs for m in run.metrics}.values()),
         directions=suite.DIRECTIONS,
         keys=_keys(candidates, marks, runs),
-        claims=claims_part(folders),
+        claims=judge_folders(folders),
         figures=figures,
         bibtex=bibtex(),
         data=[p["explore"] for p in problems],
