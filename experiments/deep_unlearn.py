@@ -30,12 +30,11 @@ on test examples, and a membership attack).
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from unlearnax.algorithms import ALGORITHMS, salun
-from unlearnax.claims import At, Check, Claim, Missing, all_of, at_least, greater, of_algorithms
-from unlearnax.experiment import Experiment
+from unlearnax.claims import At, Check, Claim, all_of, at_least, greater, of_algorithms
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Args, Recipe, freeze
 from unlearnax.tuning import chosen
 
@@ -141,12 +140,7 @@ FULL = dataclasses.replace(
 )
 
 
-def three(experiment: Experiment) -> tuple[Experiment, ...]:
-    """Three forget sets."""
-    return tuple(dataclasses.replace(experiment, seed=seed) for seed in (0, 1, 2))
-
-
-SIZES = {"small": (SMALL,), "medium": three(MEDIUM), "full": three(FULL)}
+SIZES = {"small": (SMALL,), "medium": on_seeds(MEDIUM), "full": on_seeds(FULL)}
 
 
 def gap(candidate: str) -> At:
@@ -159,17 +153,6 @@ def attacked(candidate: str) -> At:
     return At("u_lira/balanced_accuracy", candidate, "retrain", "forget")
 
 
-def of_several(make: Callable[[list[str]], Check]) -> Check:
-    """A check made for the algorithms there; without any there is nothing to check, rather than nothing against it."""
-
-    def known(names: list[str]) -> Check:
-        if not names:
-            raise Missing("no algorithms")
-        return make(names)
-
-    return of_algorithms(known)
-
-
 def better_half(candidate: str) -> Check:
     """At least half of the other algorithms are farther from retraining."""
 
@@ -177,7 +160,7 @@ def better_half(candidate: str) -> Check:
         others = [name for name in names if name != candidate]
         return at_least(-(-len(others) // 2), {name: greater(gap(name), gap(candidate)) for name in others})
 
-    return of_several(make)
+    return of_algorithms(make)
 
 
 SOURCE = "Cadet et al. 2024, arXiv 2410.01276"

@@ -22,7 +22,7 @@ import dataclasses
 from pathlib import Path
 
 from unlearnax.claims import At, Check, Claim, above, all_of, at_least, greater, of_algorithms, verdict
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Recipe
 from unlearnax.tuning import chosen
 
@@ -93,12 +93,7 @@ FULL = dataclasses.replace(
 )
 
 
-def three(experiment: Experiment) -> tuple[Experiment, ...]:
-    """Three forget sets."""
-    return tuple(dataclasses.replace(experiment, seed=seed) for seed in (0, 1, 2))
-
-
-SIZES = {"small": SMALL, "medium": three(MEDIUM), "full": three(FULL)}
+SIZES = {"small": SMALL, "medium": on_seeds(MEDIUM), "full": on_seeds(FULL)}
 
 SOURCE = "Triantafillou et al. 2026, arXiv 2604.07962"
 PARTS = tuple(rate for rate in RATES if rate < 1)

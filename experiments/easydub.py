@@ -24,7 +24,7 @@ Sources: EasyDUB 2026, arXiv 2602.16400; Georgiev et al. 2024, arXiv 2410.23232 
 import dataclasses
 
 from unlearnax.claims import At, Claim, above, all_of, at_floor, greater
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Args, Recipe
 
 EPOCHS = 60
@@ -87,12 +87,7 @@ FULL = dataclasses.replace(
 )
 
 
-def three(experiment: Experiment) -> tuple[Experiment, ...]:
-    """Three seeds of members, from which the most memorized examples are estimated too."""
-    return tuple(dataclasses.replace(experiment, seed=seed) for seed in (0, 1, 2))
-
-
-SIZES = {"small": (SMALL,), "medium": three(MEDIUM), "full": three(FULL)}
+SIZES = {"small": (SMALL,), "medium": on_seeds(MEDIUM), "full": on_seeds(FULL)}
 
 
 def klom(candidate: str, part: str) -> At:

@@ -20,7 +20,7 @@ import dataclasses
 from pathlib import Path
 
 from unlearnax.claims import Claim, Examples, above, all_of, below
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Recipe
 from unlearnax.tuning import chosen
 
@@ -57,12 +57,7 @@ FULL = dataclasses.replace(
 )
 
 
-def three(experiment: Experiment) -> tuple[Experiment, ...]:
-    """Three forget sets."""
-    return tuple(dataclasses.replace(experiment, seed=seed) for seed in (0, 1, 2))
-
-
-SIZES = {"small": dataclasses.replace(MEDIUM, members=16), "medium": three(MEDIUM), "full": three(FULL)}
+SIZES = {"small": dataclasses.replace(MEDIUM, members=16), "medium": on_seeds(MEDIUM), "full": on_seeds(FULL)}
 
 SOURCE = "Triantafillou et al. 2026, arXiv 2604.07962, Figure 1"
 ORIGINAL, UNTRAINED, UNLEARNED = "do_nothing", "oracle retrain", "oracle concept_free"

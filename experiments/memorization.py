@@ -21,7 +21,7 @@ Source: Zhao, Kurmanji, Barbulescu, Triantafillou, Triantafillou, NeurIPS 2024, 
 import dataclasses
 
 from unlearnax.claims import At, Claim, all_of, at_floor, at_least, greater, verdict
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Recipe
 
 SHARE = 0.06
@@ -65,14 +65,7 @@ FULL = dataclasses.replace(
 )  # fmt: skip
 
 
-def three(experiment: Experiment, estimated_from: int) -> tuple[Experiment, ...]:
-    """Three seeds of members, of which the most memorized examples are estimated too."""
-    return tuple(
-        each for seed in (0, 1, 2) for each in levels(dataclasses.replace(experiment, seed=seed), estimated_from)
-    )
-
-
-SIZES = {"small": levels(SMALL, 64), "medium": three(MEDIUM, 64), "full": three(FULL, 256)}
+SIZES = {"small": levels(SMALL, 64), "medium": on_seeds(*levels(MEDIUM, 64)), "full": on_seeds(*levels(FULL, 256))}
 
 
 def tow(candidate: str, level: str) -> At:

@@ -42,16 +42,17 @@ from unlearnax.claims import (
     at_least,
     below,
     greater,
+    of_algorithms,
     rank_correlation,
     within,
 )
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
+from unlearnax.metrics import competition_score
 
 DEEP = plugins.load_file(Path(__file__).parent / "deep_unlearn.py")
 MANY, FEW = "neurips2023", "neurips2023_fewer"
-SHARE = (
-    0.02  # of the training set: the released rules take 5 ms an example, and are applied some 100 times for the floor
-)
+# Of the training set: the released rules take 5 ms an example, and are applied some 100 times for the floor.
+SHARE = 0.02
 FIRST, BASELINES = "fanchuan", ("fine_tune", "scrub")
 HELD_OUT, RETRAIN = "held-out retrain", "oracle retrain"
 
@@ -74,15 +75,10 @@ def two(experiment: Experiment, many: int, few: int) -> tuple[Experiment, ...]:
     return tuple(dataclasses.replace(measured, name=name, members=n) for name, n in ((MANY, many), (FEW, few)))
 
 
-def seeds(experiments: tuple[Experiment, ...]) -> tuple[Experiment, ...]:
-    """Three forget sets."""
-    return tuple(dataclasses.replace(each, seed=seed) for seed in (0, 1, 2) for each in experiments)
-
-
 SMALL = dataclasses.replace(DEEP.SMALL, algorithms=algorithms("random_digits", 64, 3))
 MEDIUM = dataclasses.replace(DEEP.SMALL, algorithms=algorithms("random_digits", 64))
 FULL = dataclasses.replace(DEEP.FULL, algorithms=algorithms("random_cifar", 256))
-SIZES = {"small": two(SMALL, 64, 32), "medium": seeds(two(MEDIUM, 512, 64)), "full": seeds(two(FULL, 512, 128))}
+SIZES = {"small": two(SMALL, 64, 32), "medium": on_seeds(*two(MEDIUM, 512, 64)), "full": on_seeds(*two(FULL, 512, 128))}
 
 
 def quality(candidate: str, run: str = MANY) -> At:
@@ -95,11 +91,13 @@ def score(candidate: str, run: str = MANY) -> Source:
 
     def number(runs: Runs) -> Number:
         f = quality(candidate, run)(runs)
-        factor, spread = 1.0, 0.0
-        for metric, part in (("retain_accuracy", "retain"), ("test_accuracy", "other_test")):
-            mine, other = (At(metric, name, "", part, run=run)(runs) for name in (candidate, RETRAIN))
-            factor *= mine.value / other.value
-            spread += sum(((n.high - n.low) / (2 * n.value)) ** 2 for n in (mine, other) if n.value > 0)
+        accuracies = [
+            At(metric, name, "", part, run=run)(runs)
+            for metric, part in (("retain_accuracy", "retain"), ("test_accuracy", "other_test"))
+            for name in (candidate, RETRAIN)
+        ]
+        factor = competition_score(1.0, *(n.value for n in accuracies))
+        spread = sum(((n.high - n.low) / (2 * n.value)) ** 2 for n in accuracies if n.value > 0)
         value, wide = f.value * factor, f.value * factor * math.sqrt(spread)
         return Number(
             value,
@@ -145,7 +143,7 @@ CLAIMS = (
         "Most of the best entries have a higher score than fine-tuning and than SCRUB",
         SOURCE,
         "the best surpass existing algorithms",
-        DEEP.of_several(most),
+        of_algorithms(most),
     ),
     Claim(
         "The first place (fanchuan) has a higher score than fine-tuning and than SCRUB", SOURCE, "first", beats(FIRST)
@@ -154,12 +152,12 @@ CLAIMS = (
         "The ranking by score stays with fewer runs: Kendall's τ > 0.6",
         SOURCE,
         "stable",
-        DEEP.of_several(stable),
+        of_algorithms(stable),
     ),
     Claim(
         "No algorithm here scores above retrained models",
         "ours: they are the target",
         "none",
-        DEEP.of_several(lambda names: all_of({name: greater(score(HELD_OUT), score(name)) for name in names})),
+        of_algorithms(lambda names: all_of({name: greater(score(HELD_OUT), score(name)) for name in names})),
     ),
 )

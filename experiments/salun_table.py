@@ -34,7 +34,7 @@ from pathlib import Path
 from unlearnax import plugins
 from unlearnax.algorithms import ALGORITHMS
 from unlearnax.claims import At, Claim, Number, Runs, Source, above, all_of, constant, difference, greater, mean, within
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Args
 
 DEEP = plugins.load_file(Path(__file__).parent / "deep_unlearn.py")
@@ -69,8 +69,8 @@ def of(experiment: Experiment, tuned: str, batch_size: int) -> Experiment:
 
 SIZES = {
     "small": (of(DEEP.SMALL, "random_digits", 64),),
-    "medium": DEEP.three(of(DEEP.MEDIUM, "random_fashion", 128)),
-    "full": DEEP.three(of(DEEP.FULL, "random_cifar", 256)),
+    "medium": on_seeds(of(DEEP.MEDIUM, "random_fashion", 128)),
+    "full": on_seeds(of(DEEP.FULL, "random_cifar", 256)),
 }
 
 UA, MIA = ("unlearning_accuracy", "forget"), ("svc_mia", "forget")

@@ -27,7 +27,7 @@ Source: Hayes, Shumailov, Triantafillou, Khalifa, Papernot 2024, arXiv 2403.0121
 import dataclasses
 
 from unlearnax.claims import At, Check, Claim, above, all_of, at_least, greater, within
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Recipe
 
 ALGORITHMS = ("fine_tune", "l1_sparse", "gradient_ascent", "neg_grad_plus", "scrub", "random_label", "salun", "ssd")
@@ -66,8 +66,8 @@ FULL = dataclasses.replace(
 
 SIZES = {
     "small": (SMALL,),
-    "medium": tuple(dataclasses.replace(MEDIUM, seed=seed) for seed in (0, 1, 2)),
-    "full": tuple(dataclasses.replace(FULL, seed=seed) for seed in (0, 1, 2)),
+    "medium": on_seeds(MEDIUM),
+    "full": on_seeds(FULL),
 }
 
 

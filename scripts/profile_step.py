@@ -85,13 +85,12 @@ def main(args: Args) -> None:
     table = Table(title=f"{name}: one step of one member")
     for column in ("kind", "ms", "share", "operations"):
         table.add_column(column, justify="left" if column == "kind" else "right")
-    whole = sum(spent.values())
+    whole, steps = sum(spent.values()), case["steps"]
     for kind, nanoseconds in spent.most_common():
-        steps = case["steps"]
         table.add_row(
             kind, f"{nanoseconds / 1e6 / steps:.2f}", f"{nanoseconds / whole:.0%}", f"{number[kind] / steps:.0f}"
         )
-    table.add_row("all", f"{whole / 1e6 / case['steps']:.2f}", "", f"{sum(number.values()) / case['steps']:.0f}")
+    table.add_row("all", f"{whole / 1e6 / steps:.2f}", "", f"{sum(number.values()) / steps:.0f}")
     Console().print(table)
 
 

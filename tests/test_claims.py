@@ -183,6 +183,8 @@ def test_a_check_for_the_algorithms_there_are():
 
     records = [row(0.2), dataclasses.replace(row(0.9, candidate="nothing"), kind="original")]
     assert judged_by(claims.of_algorithms(make), *records).outcome == NOT_REPRODUCED
+    with pytest.raises(claims.Missing, match="no algorithms"):  # rather than nothing against the claim
+        judged_by(claims.of_algorithms(lambda names: claims.all_of({})), *records[1:])
     assert seen == ["do_nothing"]  # which the rows here call an algorithm
 
 

@@ -312,11 +312,17 @@ def swaps(first: Mapping[str, Source], second: Mapping[str, Source]) -> Check:
 
 
 def of_algorithms(make: Callable[[list[str]], Check]) -> Check:
-    """A check made for the algorithms that the runs hold, in the order of the rows: sizes hold more or fewer."""
+    """A check made for the algorithms that the runs hold, in the order of the rows: sizes hold more or fewer.
+
+    Without any there is no number, whatever `make` would find of none.
+    """
 
     def check(runs: Runs) -> Finding:
         there = {name: record for run in runs.values() for name, record in run.candidates().items()}
-        return make([name for name, record in there.items() if record.kind == "algorithm"])(runs)
+        names = [name for name, record in there.items() if record.kind == "algorithm"]
+        if not names:
+            raise Missing("no algorithms")
+        return make(names)(runs)
 
     return check
 

@@ -115,6 +115,11 @@ class Experiment:
             checks.in_range("discovery_rate", rate, 0, 1, open_low=True)
 
 
+def on_seeds(*experiments: Experiment) -> tuple[Experiment, ...]:
+    """The experiments on seeds 0, 1 and 2, which draw forget sets and members anew: a claim is judged on each of them."""
+    return tuple(dataclasses.replace(each, seed=seed) for seed in (0, 1, 2) for each in experiments)
+
+
 def resolve_algorithm(name: str) -> Algorithm:
     """An entry of `ALGORITHMS`, or an `Algorithm` or bare factory in a file; "name@label" is the same under a label."""
     name = name.partition("@")[0]

@@ -35,6 +35,13 @@ def check_sizes(module):
             assert not found.note.startswith("no run"), (size, claim.text, found.note)
 
 
+def check_numbers(module, runs):
+    """Every claim of a file finds its numbers in the runs of one seed, by name."""
+    for claim in module.CLAIMS:
+        (found,) = judge(claim, {0: runs}).values()
+        assert found.outcome != NO_NUMBER, (claim.text, found.note)
+
+
 def smoke(module, experiment, folder, **changes):
     """Runs one variant, changed; the findings of those claims that read no other one."""
     changed = dataclasses.replace(experiment, **{"members": 3, "store": False} | changes)

@@ -5,9 +5,9 @@ import itertools
 from pathlib import Path
 
 import pytest
+from experiment_smoke import check_numbers
 
 from unlearnax import plugins
-from unlearnax.claims import NO_NUMBER, judge
 from unlearnax.data.fashion_mnist import find_folder
 from unlearnax.experiment import build_problems, check_problems, resolve, run
 from unlearnax.report.load import load
@@ -77,6 +77,4 @@ def test_claims_of_a_short_run(file, members, tmp_path):
     )  # fmt: skip
     run(experiment, tmp_path)
     runs = {experiment.name: load(tmp_path)}
-    for claim in file.CLAIMS:
-        (found,) = judge(claim, {0: runs}).values()
-        assert found.outcome != NO_NUMBER, (claim.text, found.note)
+    check_numbers(file, runs)

@@ -1,16 +1,14 @@
 """Three levels of memorization, and claims that find their numbers."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
+from experiment_smoke import check_numbers, load_experiment
 
-from unlearnax import plugins
-from unlearnax.claims import NO_NUMBER, judge
 from unlearnax.experiment import build_problems, check_problems, resolve, run
 from unlearnax.report.load import load
 
-FILE = plugins.load_file(Path(__file__).parents[2] / "experiments" / "memorization.py")
+FILE = load_experiment("memorization")
 
 
 def test_levels_are_of_one_size_and_lie_apart():
@@ -42,6 +40,4 @@ def test_claims_of_a_short_run(tmp_path):
         )  # fmt: skip
         run(short, tmp_path / short.name)
         runs[short.name] = load(tmp_path / short.name)
-    for claim in FILE.CLAIMS:
-        (found,) = judge(claim, {0: runs}).values()
-        assert found.outcome != NO_NUMBER, (claim.text, found.note)
+    check_numbers(FILE, runs)

@@ -23,22 +23,6 @@ SPEC = (
 SWEEP = Sweep(BASE, (("fine_tune", {"learning_rate": (0.01, 0.02, 0.03, 0.04, 0.05), "epochs": 1}),))
 """
 )
-# In the middle of it stands an algorithm that waits: no sweep can be done before it is interrupted.
-WAITS = """
-import time
-from pathlib import Path
-
-from unlearnax.types import Info
-
-
-def waits(model, *, until: str):
-    def unlearn(key, state, request):
-        while not Path(until).exists():
-            time.sleep(0.01)
-        return state, Info(state.step * 1.0, state.step * 1.0)
-
-    return unlearn
-"""
 PATIENCE = 500.0  # seconds; a busy machine takes many times longer
 
 
@@ -82,7 +66,8 @@ def test_a_second_sweep_on_one_folder_is_refused(start, tmp_path):
 
 def test_kills_and_interrupts(start, tmp_path, monkeypatch):
     out, spec, own, until = (tmp_path / name for name in ("out", "spec.py", "own.py", "until"))
-    own.write_text(WAITS)
+    own.write_text(TROUBLE)
+    # In the middle stands an algorithm that waits: no sweep can be done before it is interrupted.
     rates = {"epochs": 1, "learning_rate": (0.01, 0.02, 0.03)}
     algorithms = {"fine_tune@before": rates, f"{own}:waits": {"until": str(until)}, "fine_tune@after": rates}
     spec.write_text(HEAD + f"SWEEP = Sweep(BASE, {algorithms!r})")

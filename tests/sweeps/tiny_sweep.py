@@ -46,6 +46,7 @@ BASE = Experiment(
 TROUBLE = """
 import os
 import signal
+import time
 from pathlib import Path
 
 from unlearnax.types import Info
@@ -61,6 +62,15 @@ def dies(model, *, once: str = ""):
             if once:
                 Path(once).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        return same(model)(key, state, request)
+
+    return unlearn
+
+
+def waits(model, *, until: str):
+    def unlearn(key, state, request):
+        while not Path(until).exists():
+            time.sleep(0.01)
         return same(model)(key, state, request)
 
     return unlearn
