@@ -28,7 +28,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from unlearnax import checks
-from unlearnax.types import Key
+from unlearnax.types import Array, Key
 
 PLANS = ("auto", "map", "vmap", "solo")  # and "vmap:W"
 
@@ -53,7 +53,21 @@ def resolve_plan(plan: str) -> str:
 def member_keys(seed: int, stream: int, members: range) -> Key:
     """Keys `[M]` of members: ``fold_in(fold_in(key(seed), stream), i)``, so that a member depends on its number only."""
     root = jax.random.fold_in(jax.random.key(seed), np.uint32(stream))
-    return jax.vmap(lambda i: jax.random.fold_in(root, i))(jnp.asarray(members, jnp.uint32))
+    return _fold_in_each(root, np.asarray(members, np.uint32))
+
+
+@jax.jit
+def _fold_in_each(root: Key, members: Array) -> Key:
+    return jax.vmap(lambda i: jax.random.fold_in(root, i))(members)
+
+
+def _same(tree: PyTree) -> PyTree:
+    return tree
+
+
+def shapes(tree: PyTree) -> PyTree:
+    """Shapes and dtypes of a tree's arrays as JAX would take them; traced once for each kind of tree."""
+    return jax.eval_shape(_same, tree)
 
 
 @functools.cache
@@ -119,15 +133,15 @@ class Prepared:
         """
         self._plan = resolve_plan(plan)
         self._count = jax.tree.leaves((spent, members))[0].shape[0]
-        shapes = jax.tree.map(self._shape, (spent, members))
+        given = jax.tree.map(self._shape, shapes((spent, members)))
         shared = self.place_shared(shared)
-        avals = (shapes, jax.tree.map(lambda a: jax.typeof(a), shared))
+        avals = (given, jax.tree.map(lambda a: jax.typeof(a), shared))
         leaves, structure = jax.tree.flatten(avals)
         cache_key = (fn, self._plan, structure, tuple(leaves))
         if cache_key not in _compiled:
             let_programs_go()
             jitted: Any = _jitted(fn, self._plan, bool(jax.tree.leaves(spent)))
-            _compiled[cache_key] = jitted.lower(*shapes, shared).compile()
+            _compiled[cache_key] = jitted.lower(*given, shared).compile()
         self._program = _compiled[cache_key]
 
     def bytes(self) -> int:
@@ -144,9 +158,8 @@ class Prepared:
         self(members, shared, spent)
         return time.perf_counter() - start
 
-    def _shape(self, a: Any) -> jax.ShapeDtypeStruct:
+    def _shape(self, aval: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         """Of one argument of the program: a member's, or all members' on their devices."""
-        aval = jax.eval_shape(lambda a: a, a)
         if self._plan == "solo":
             return jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype)
         sharding = NamedSharding(_mesh(), PartitionSpec("members"))
@@ -158,12 +171,11 @@ class Prepared:
         devices = _mesh().size
         padding = math.ceil(self._count / devices) * devices - self._count
 
-        def place(a: Any) -> jax.Array:
+        def padded(a: Any) -> jax.Array:
             a = jnp.asarray(a)
-            a = jnp.concatenate([a, jnp.repeat(a[-1:], padding, axis=0)]) if padding else a
-            return jax.device_put(a, NamedSharding(_mesh(), PartitionSpec("members")))
+            return jnp.concatenate([a, jnp.repeat(a[-1:], padding, axis=0)]) if padding else a
 
-        return jax.tree.map(place, members)
+        return jax.device_put(jax.tree.map(padded, members), NamedSharding(_mesh(), PartitionSpec("members")))
 
     def place_shared(self, shared: PyTree) -> PyTree:
         """Puts shared arguments where the program wants them; free for arrays that are already there."""

@@ -13,12 +13,12 @@ import numpy as np
 
 from unlearnax import batching, checks, hosts, plans, training
 from unlearnax.digests import digest, stable_hash
-from unlearnax.members import Prepared, check_plan, member_keys, resolve_plan, run_members
+from unlearnax.members import Prepared, check_plan, member_keys, resolve_plan, run_members, shapes
 from unlearnax.plugins import source_digest
 from unlearnax.recipes import Recipe
 from unlearnax.store import Store
 from unlearnax.store.chunks import Checkpoints, Chunk, begun, load_chunks, missing, save_chunk
-from unlearnax.types import Array, Key, Model, Subset, TrainState, World
+from unlearnax.types import Array, Model, TrainState, World
 
 # Part of every population's digest: raise it when a change to training moves the numbers.
 TRAINING_VERSION = 3
@@ -109,10 +109,11 @@ def _finish_fn(recipe: Recipe, model: Model) -> Callable:
     return one
 
 
-def _published(recipe: Recipe, model: Model, key: Key, rows: Subset) -> TrainState:
+@functools.cache
+def _published_fn(recipe: Recipe, model: Model) -> Callable:
     """A member as `finish` leaves it, untrained: its shapes are those of a trained one."""
     bound = training.make_training(recipe, model)
-    return bound.finish(key, bound.init(key), rows)
+    return lambda key, rows: bound.finish(key, bound.init(key), rows)
 
 
 @functools.cache
@@ -162,10 +163,8 @@ def fit(
     if stream is None:
         stream = _stream(role, contents)
     name = _identity(model, recipe, contents, stream, seed)
-    template = jax.eval_shape(
-        lambda rows: _published(recipe, model, member_keys(seed, stream, range(1))[0], rows),
-        batching.subset(np.asarray(world.index), capacity),
-    )
+    rows = batching.subset(np.asarray(world.index), capacity)
+    template = jax.eval_shape(_published_fn(recipe, model), jax.random.key(seed), rows)
     chunks = load_chunks(store, name, template, members) if store else []
     if not hosts.agree(digest([[*chunk.members] for chunk in chunks])):  # another host's store holds other members
         chunks = []
@@ -249,7 +248,7 @@ def _train(
     start_plan = "auto" if resolve_plan(plan) != "solo" else "solo"
     begin = lambda: run_members(_init_fn(recipe, model), keys, (), start_plan)  # noqa: E731
     state = begin()
-    like = jax.eval_shape(lambda state: state, state)
+    like = shapes(state)
     bound = lambda first, last: (np.int32(first), np.int32(last))  # noqa: E731
     shared, members = (world.x, world.y, rows, bound(0, 0)), (keys, own)
     prepare = lambda plan: Prepared(_segment_fn(recipe, model), members, shared, plan, like)  # noqa: E731
