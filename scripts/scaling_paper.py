@@ -135,7 +135,7 @@ def products(work: Work) -> list[tuple[float, int]]:
 
     def step(params, model_state, x, y):
         state = TrainState(params, model_state, (), jnp.zeros((), jnp.int32))
-        return mean_gradients(model)(state, jax.random.key(0), x, y, jnp.arange(work.batch), None)
+        return mean_gradients(model, whole=True)(state, jax.random.key(0), x, y, jnp.arange(work.batch), None)
 
     found = []
 

@@ -7,11 +7,11 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from unlearnax.models.conv import native_form
+from unlearnax.training.tiles import left_bytes
 from unlearnax.types import InputSpec, Model
 
 
@@ -22,7 +22,7 @@ def _loss(model: Model, params: Any, model_state: Any, x: Any, y: Any) -> jax.Ar
 
 def _shapes(model: Model, inputs: InputSpec, batch: int) -> tuple[Any, Any, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
     """Parameters, model state, inputs and labels of a batch, as shapes."""
-    x = jax.ShapeDtypeStruct((batch, *inputs.shape), jnp.float32)
+    x = jax.ShapeDtypeStruct((batch, *inputs.shape), np.float32)
     return *jax.eval_shape(model.init, jax.random.key(0)), x, jax.ShapeDtypeStruct((batch,), np.int32)
 
 
@@ -45,18 +45,9 @@ def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-@functools.cache
 def example_bytes(model: Model, inputs: InputSpec) -> float:
-    """Bytes that the forward pass of one example leaves for its backward pass, before the compiler merges operations.
-
-    Traced only, nothing is compiled.  What does not grow with the batch (parameters) is not in it.
-    """
-
-    def left(batch: int) -> int:
-        params, *rest = _shapes(model, inputs, batch)
-        return _bytes(jax.eval_shape(lambda p, *r: jax.vjp(lambda p: _loss(model, p, *r), p)[1], params, *rest))
-
-    return (left(64) - left(32)) / 32
+    """Bytes that the forward pass of one example leaves for its backward pass, before the compiler merges operations."""
+    return sum(left_bytes(model, inputs.shape, np.dtype(np.float32)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 from unlearnax import batching
 from unlearnax.augment import make_augment
 from unlearnax.recipes import Args, Recipe
+from unlearnax.training.tiles import tiles, value_and_gradients
 from unlearnax.types import Array, Info, Key, Model, Subset, Training, TrainState
 
 # gradients(state, key, x, y, taken, rows) -> ((loss, new model_state), gradients): one batch, the row numbers `taken` `[B]`
@@ -19,24 +20,31 @@ from unlearnax.types import Array, Info, Key, Model, Subset, Training, TrainStat
 Gradients = Callable[..., tuple[tuple[jax.Array, PyTree], PyTree]]
 
 
-def mean_gradients(model: Model, augment: Args = ()) -> Gradients:
-    """Gradients of the batch's mean cross-entropy in train mode, of augmented inputs where a recipe's `augment` says so."""
-    augmented = make_augment(augment)
+def mean_gradients(model: Model, augment: Args = (), *, whole: bool = False) -> Gradients:
+    """Gradients of the batch's mean cross-entropy in train mode, of augmented inputs where a recipe's `augment` says so.
 
-    def loss_fn(params, model_state, x, y, key):
-        mix = None
-        if augment:
-            key, key_augment = jax.random.split(key)
-            x, mix = augmented(key_augment, x)
+    whole: the batch is never passed in tiles, for a model whose examples depend on their place in it.
+    """
+    augmented = make_augment(augment)
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+
+    def loss_fn(params, model_state, x, y, mixed, key):
         logits, model_state = model.apply(params, model_state, x, train=True, key=key)
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-        if mix is not None:
-            partner, weight = mix
-            loss = weight * loss + (1 - weight) * optax.softmax_cross_entropy_with_integer_labels(logits, y[partner])
+        loss = cross_entropy(logits, y)
+        if mixed is not None:
+            partner, weight = mixed
+            loss = weight * loss + (1 - weight) * cross_entropy(logits, partner)
         return loss.mean(), model_state
 
     def gradients(state, key, x, y, taken, rows):
-        return jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.model_state, x[taken], y[taken], key)
+        x, y, mixed = x[taken], y[taken], None
+        if augment:
+            key, key_augment = jax.random.split(key)
+            x, mix = augmented(key_augment, x)
+            if mix is not None:
+                mixed = y[mix[0]], jnp.broadcast_to(mix[1], y.shape)
+        count = 1 if whole else tiles(model, state.params, state.model_state, x)
+        return value_and_gradients(loss_fn, count, state.params, state.model_state, (x, y, mixed), key)
 
     return gradients
 

@@ -94,7 +94,7 @@ def example_tied_dropout(recipe: Recipe, model: Model, *, p_gen: float = 0.2, p_
 
     def gradients(state, key, x, y, taken, rows):
         shown = masked(channels.seen(state.log, taken, width))
-        return mean_gradients(shown, recipe.augment)(state, key, x, y, taken, rows)
+        return mean_gradients(shown, recipe.augment, whole=True)(state, key, x, y, taken, rows)
 
     def finish(key, state, rows):
         scale = jnp.where(channels.memory(width), p_mem, 1.0)
