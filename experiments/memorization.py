@@ -4,7 +4,7 @@ Commands:
     unlearnax run experiments/memorization.py                  digits
     unlearnax run experiments/memorization.py --size medium    6,000 images of Fashion-MNIST, three seeds
     unlearnax run experiments/memorization.py --size full      all of Fashion-MNIST, a convolutional network, on a GPU
-Runtime: small 50 s of CPU time (2 cores that had much other work: 286 s); medium and full not run yet
+Runtime: small 33 s, medium 295 s on 2 CPU cores; full, which wants a GPU, not run yet
 Expected numbers (small): docs/experiments/memorization.md
 
 Three forget sets of 6 % of the training data: the least memorized, random, the most memorized.  Memorization is

@@ -8,7 +8,7 @@ arXiv 2406.17216: membership attacks see nothing, the Gaussian unlearning score 
 at a tenth of retraining's compute.
 
 Command: unlearnax run experiments/poisoning.py --size small
-Runtime: small 35 s of processor time on 2 CPU cores; medium and full not run yet.  Expected numbers:
+Runtime: small 25 s, medium 65 s on 2 CPU cores; full, which wants a GPU, not run yet.  Expected numbers:
 docs/experiments/poisoning.md.
 
 Differs from the source: digits and an MLP instead of CIFAR-10 and a ResNet-18; 30 % of 1,400 rows are poisoned instead of
