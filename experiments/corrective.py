@@ -10,7 +10,7 @@ methods retain.
   R fail on regular corruption that is hardly discovered; REM holds up everywhere.
 
 Command: unlearnax run experiments/corrective.py --size small
-Runtime: small 143 s of processor time on 2 CPU cores with NPO and SSD, which it has no more; medium and full not run yet.
+Runtime: small 91 s, medium 306 s on 2 CPU cores; full, which wants a GPU, not run yet.
 Expected numbers: docs/experiments/corrective.md.
 
 Differs from the sources: digits and a small MLP that memorizes instead of CIFAR and ResNets; healing of a trigger is
