@@ -173,6 +173,7 @@ class Model:
 
     init: ``key -> (params, model_state)``.
     apply: ``(params, model_state, x, *, train, key) -> (logits [B, C] float32, new model_state)`` on raw `x`.
+        Without model_state an example's logits may not depend on the others: a batch may be passed in parts.
     features: ``(params, model_state, x) -> [B, H]``, the input of the last layer.
     layers: names of the top-level entries of `params`, first to last.
     inner: the model that a training rule built this one of, if it did.
