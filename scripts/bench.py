@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import bench_conv
+import bench_tiles
 import tyro
 from bench_cases import CASES, ready
 from rich.console import Console
@@ -41,7 +42,7 @@ class Args:
     repeats: timed runs of ours, and half as many of each of PyTorch's ways.  save: a .json file for the numbers.
     """
 
-    only: tuple[Literal["training", "convolutions", "members", "worlds", "metrics", "grid"], ...] = ()
+    only: tuple[Literal["training", "tiles", "convolutions", "members", "worlds", "metrics", "grid"], ...] = ()
     cases: tuple[str, ...] = ("",)
     repeats: int = 4
     save: Path | None = None
@@ -270,6 +271,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
 
 GROUPS: dict[str, Callable[[Args], list[Row]]] = {
     "training": training_rows,
+    "tiles": lambda args: bench_tiles.rows(args.repeats),
     "convolutions": lambda args: bench_conv.rows(args.repeats),
     "members": member_rows,
     "worlds": world_rows,

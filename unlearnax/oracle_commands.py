@@ -108,6 +108,8 @@ class GC:
         from unlearnax.store.upkeep import expendable, remove
 
         store = Store()
+        if self.most_gb is not None and not self.most_gb >= 0:
+            raise ValueError(f"Expected most_gb={self.most_gb} to be at least 0.")
         most = None if self.most_gb is None else self.most_gb * 1e9
         chosen = expendable(store, days=self.days, most_bytes=most, checkpoints=self.checkpoints)
         why = {(held.digest, held.name): reason for held, reason in chosen}

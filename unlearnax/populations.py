@@ -225,6 +225,11 @@ def _alone(store: Store | None, name: str, role: str, progress: Progress | None)
         yield
 
 
+def _needed(prepare: Callable[[str], Prepared], held: TrainState, plan: str) -> int:
+    """Bytes on one device while a plan is measured beside states that are held."""
+    return prepare(plan).bytes() + sum(leaf.nbytes for leaf in jax.tree.leaves(held)) // jax.local_device_count()
+
+
 def _train(
     model: Model,
     recipe: Recipe,
@@ -269,7 +274,8 @@ def _train(
         measure, settled = not settled and took * (total - stop) > plans.MEASURE_ABOVE, True
         if measure:
             again = lambda plan: prepare(plan).seconds(members, (*data, bound(0, 1)), begin())  # noqa: E731
-            best = plans.fastest(plan, took, known, len(keys), lambda plan: prepare(plan).bytes(), again)
+            needed = functools.partial(_needed, prepare, state)
+            best = plans.fastest(plan, took, known, len(keys), needed, again)
             if best != plan:
                 plan, prepared, state = best, prepare(best), begin()
                 continue

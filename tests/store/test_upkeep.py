@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from unlearnax.oracle_commands import GC
 from unlearnax.store import Store
 from unlearnax.store.upkeep import DRAFT_SECONDS, contents, expendable, remove, verify
 
@@ -81,3 +82,12 @@ def test_removal_leaves_alone_what_is_worked_on(store):
         assert [held.name for held in remove(store, all_of_them)] == ["logits"]
     assert len(remove(store, all_of_them[:2])) == 2
     assert [path.name for path in store.folder.iterdir()] == ["locks"]
+
+
+def test_removing_from_a_store_that_is_not_there_yet(tmp_path):
+    assert remove(Store(tmp_path / "none"), []) == []
+
+
+def test_a_limit_is_called_what_the_user_typed():
+    with pytest.raises(ValueError, match=r"^Expected most_gb=-1.0 to be at least 0\.$"):
+        GC(most_gb=-1.0)()

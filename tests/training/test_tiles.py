@@ -1,6 +1,7 @@
 """Batches in tiles: how many, and that they change the last bits only."""
 
 import dataclasses
+import importlib
 
 import flax.linen as nn
 import jax
@@ -10,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unlearnax import models
+from unlearnax import members, models, populations, training
 from unlearnax.models.adapters import from_linen
+from unlearnax.recipes import Recipe
 from unlearnax.training import tiles as module
 from unlearnax.training.plain import mean_gradients
 from unlearnax.training.tiles import CACHE, FEWEST, left_bytes, tiles, value_and_gradients
-from unlearnax.types import InputSpec, TrainState
+from unlearnax.types import InputSpec, TrainState, World
 
 pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="tiles are for CPUs")
 IMAGES = InputSpec((28, 28, 1), 128.0, 64.0)
@@ -27,7 +29,7 @@ def _count(model, batch, shape=IMAGES.shape):
     return tiles(model, params, model_state, jax.ShapeDtypeStruct((batch, *shape), np.uint8))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=12)
 @given(st.integers(1, 600))
 def test_tiles_divide_the_batch_and_are_not_too_small(batch):
     count = _count(CNN, batch)
@@ -98,3 +100,53 @@ def test_a_model_that_takes_the_batch_as_one_is_passed_whole(monkeypatch):
 
     _step(dataclasses.replace(CNN, apply=apply), whole=True)
     assert set(seen) == {64}
+
+
+def _awkward(divisor):
+    """Takes batches of multiples of `divisor` only, with the CNN's layers."""
+
+    def apply(params, model_state, x, *, train, key):
+        x.reshape(-1, divisor, *x.shape[1:])
+        return CNN.apply(params, model_state, x, train=train, key=key)
+
+    return dataclasses.replace(CNN, apply=apply)
+
+
+def test_a_model_that_not_every_batch_suits_is_passed_whole():
+    assert _count(_awkward(64), 512) == 4
+    assert _count(_awkward(256), 512) == 1  # the tile does not suit it
+    assert _count(_awkward(512), 512) == 1  # nor half of the batch
+
+
+def test_a_model_without_parameters():
+    empty = dataclasses.replace(
+        CNN, init=lambda key: ({}, {}), apply=lambda p, s, x, *, train, key: (x[:, 0, :10, 0], s)
+    )
+    assert _count(empty, 512) == 1
+
+
+def test_populations_are_those_of_whole_batches(monkeypatch):
+    model = models.cnn(IMAGES, 3, widths=(8, 6))
+    recipe = Recipe(model="cnn", model_args=(("widths", (8, 6)),), epochs=2, batch_size=64)
+    rng = np.random.default_rng(0)
+    world = World(rng.integers(0, 256, (128, *IMAGES.shape)).astype(np.uint8), rng.integers(0, 3, 128), np.arange(128))
+
+    def trained(plan):
+        return jax.tree.leaves(populations.fit(model, recipe, world, 3, plan=plan).states.params)
+
+    def anew():
+        for cached in (training.make_training, populations._segment_fn, members._compiled):
+            (cached.clear if isinstance(cached, dict) else cached.cache_clear)()
+
+    monkeypatch.setattr(module, "CACHE", 2**16)
+    assert _count(model, 64) > 1
+    anew()
+    by_plan = {plan: trained(plan) for plan in ("solo", "map", "vmap:2")}
+    monkeypatch.setattr(importlib.import_module("unlearnax.training.plain"), "tiles", lambda *given: 1)
+    anew()
+    by_plan["whole"] = trained("map")
+    anew()
+    for plan, leaves in by_plan.items():
+        for found, expected in zip(leaves, by_plan["map"], strict=True):
+            np.testing.assert_allclose(found, expected, atol=0 if plan in ("solo", "map") else 1e-5)
+    assert any((a != b).any() for a, b in zip(by_plan["whole"], by_plan["map"], strict=True))  # tiles there were

@@ -129,6 +129,8 @@ def from_functions(
 ) -> Model:
     """Any pair of pure functions with the signatures of `types.Model`, on normalised inputs.
 
+    Without state an example's logits may not depend on the rest of its batch, which may be passed in parts.
+
     features: without it, the logits stand in as features.  hidden: what the layer of a name puts out, as in `types.Model`;
     without it, no layer can be asked.  layers: the top-level names of the parameters, first to last; without it, the order
     in which `init` put them into its dict.  With ``train=False`` the state stays as it was, whatever `apply` returns.

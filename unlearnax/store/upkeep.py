@@ -155,6 +155,8 @@ def remove(store: Store, chosen: Iterable[Held]) -> list[Held]:
 
 def _remove_empty(store: Store) -> None:
     """Folders without entries, and their locks."""
+    if not store.folder.is_dir():
+        return
     for folder in store.folder.iterdir():
         if folder.is_dir() and folder.name != LOCKS and not any(folder.iterdir()):
             with contextlib.suppress(OSError):  # not empty any more

@@ -1,6 +1,7 @@
 """A batch in tiles: on a CPU, layers of a few examples stay in a core's cache where those of the whole batch do not.
 
-The gradient of a mean over the batch is the mean of its tiles' gradients, so that tiles change the last bits only.
+The gradient of a mean over the batch is the mean of its tiles' gradients, so that tiles change the last bits only.  A model
+that draws random numbers in training draws others for each tile.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ Loss = Callable[..., tuple[jax.Array, PyTree]]
 
 
 @functools.cache
-def left_bytes(model: Model, shape: tuple[int, ...], dtype: np.dtype) -> list[float]:
+def left_bytes(model: Model, shape: tuple[int, ...], dtype: np.dtype, batch: int = 64) -> list[float]:
     """Bytes of one example in every array that the forward pass leaves for its backward pass, before arrays are merged.
 
-    Traced only, nothing is compiled.  What does not grow with the batch (parameters) counts as 0.
+    Traced only, nothing is compiled: at `batch` and at half of it.  What does not grow with it (parameters) counts as 0.
 
     shape, dtype: of one raw input.
+
+    Raises:
+        ValueError: other arrays for another batch.
     """
     params, model_state = jax.eval_shape(model.init, jax.random.key(0))
 
@@ -43,23 +47,32 @@ def left_bytes(model: Model, shape: tuple[int, ...], dtype: np.dtype) -> list[fl
         found = jax.eval_shape(lambda p, *r: jax.vjp(lambda p: passed(p, *r), p)[1], params, model_state, x)
         return [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(found)]
 
-    return [(more - less) / 32 for less, more in zip(left(32), left(64), strict=True)]
+    some = batch // 2
+    return [(more - less) / (batch - some) for less, more in zip(left(some), left(batch), strict=True)]
 
 
 def tiles(model: Model, params: PyTree, model_state: PyTree, x: jax.Array) -> int:
     """How many equal parts to pass a batch `x` `[B, ...]` in: as few as fit into the cache; 1 on other devices than CPUs.
 
     Batch statistics are those of the whole batch: a model that has state is passed whole.  So is one whose gradients are
-    large beside its layers, as adding them up would move more than tiles save.
+    large beside its layers, as adding them up would move more than tiles save, and one that not every batch suits.
     """
-    if jax.default_backend() != "cpu" or jax.tree.leaves(model_state):
+    batch, weight = len(x), sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    if jax.default_backend() != "cpu" or jax.tree.leaves(model_state) or batch < 2 * FEWEST or not weight:
         return 1
-    left, batch = left_bytes(model, x.shape[1:], x.dtype), len(x)
-    most = min(
-        batch / FEWEST, GRADIENT_SHARE * batch * sum(left) / sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-    )
-    counts = [count for count in range(1, int(most) + 1) if batch % count == 0] or [1]
-    return next((count for count in counts if max(left) * batch / count <= CACHE), counts[-1])
+    try:
+        left = left_bytes(model, x.shape[1:], x.dtype, batch)
+        most = min(batch / FEWEST, GRADIENT_SHARE * batch * sum(left) / weight)
+        counts = [count for count in range(1, int(most) + 1) if batch % count == 0] or [1]
+        count = next((count for count in counts if max(left) * batch / count <= CACHE), counts[-1])
+        if count > 1:
+            left_bytes(model, x.shape[1:], x.dtype, batch // count)
+    except (
+        TypeError,
+        ValueError,
+    ):  # a model of somebody's own that takes batches of some sizes only: they fit as they are
+        return 1
+    return count
 
 
 def value_and_gradients(
