@@ -284,7 +284,10 @@ def main(args: Args) -> None:
     """Measures, prints tables, saves."""
     from unlearnax.provenance import environment
 
-    report: dict[str, Any] = {"environment": environment(), "cores": os.cpu_count(), "load": os.getloadavg()}
+    timed = f"compiled before and warm, medians of {args.repeats} runs; convolutions: the least of several"
+    report: dict[str, Any] = {
+        "environment": environment(), "cores": os.cpu_count(), "load": os.getloadavg(), "timed": timed,
+    }  # fmt: skip
     with contextlib.suppress(ImportError):
         import torch  # pyright: ignore[reportMissingImports]
 
