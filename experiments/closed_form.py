@@ -8,8 +8,8 @@ concept, of which S is a tenth, half or all.  Three training rules, each with th
 - full gradient descent, published under noise: Descent-to-Delete (Neel et al. 2021, arXiv 2007.02923).
 
 Command: unlearnax run experiments/closed_form.py --size small
-Runtime: small 384 s on 2 CPU cores shared by some twenty other processes (63 s of processor time); medium and full
-not run yet.  Expected numbers: docs/experiments/closed_form.md.
+Runtime: small 88 s, medium 11 min 36 s on 2 CPU cores; full, which wants a GPU, not run yet.
+Expected numbers: docs/experiments/closed_form.md.
 
 Differs from the sources: digits of 8 × 8 instead of their data; softmax for any number of classes (the constants are
 those of `unlearnax.certificates`); up to 150 examples removed at once, where Guo et al. would retrain as soon as the
