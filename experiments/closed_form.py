@@ -162,14 +162,16 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "Certified removal cannot be told from retraining: its distances to the untraining oracle read floor at every rate",
+        "Certified removal cannot be told from retraining: its distances to the untraining oracle read floor at every "
+        "rate, five of six numbers at least",
         GUO,
         "indistinguishable within (ε, δ)",
         at_floors(REMOVAL, "certified_removal"),
         setting="without the paper's fall-back to retraining once the certificate is used up",
     ),
     Claim(
-        "Descent-to-Delete cannot be told from retraining: its distances to the untraining oracle read floor at every rate",
+        "Descent-to-Delete cannot be told from retraining: its distances to the untraining oracle read floor at every "
+        "rate, five of six numbers at least",
         NEEL,
         "(ε, δ)-indistinguishable, ε = 1, δ = 1e-5",
         at_floors(DESCENT, "descent_to_delete"),

@@ -113,7 +113,7 @@ CLAIMS = (
     Claim(
         "Retraining without the discovered tenth keeps the trigger: more than half of triggered test examples get its label",
         POTION,
-        "healed 40.7 %",
+        "none",
         above(At("corrupted_label_rate", RETRAIN, "", "concept_test", LOW, TRIGGER), 0.5),
     ),
     Claim(

@@ -129,8 +129,8 @@ SOURCE = "Triantafillou et al. 2024, arXiv 2406.09073"
 CLAIMS = (
     Claim(
         "F of retrained against retrained models is about 0.20 under the released rules: between 0.1 and 0.3",
-        "ours, from normal margins",
-        "0.20 (normal margins, 512)",
+        "ours, from normal margins: 0.20 at 512",
+        "none",
         within(quality(HELD_OUT), 0.1, 0.3),
     ),
     Claim(

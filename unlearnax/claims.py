@@ -247,7 +247,7 @@ def at_least(count: int, checks: Mapping[str, Check]) -> Check:
         possible = len(holds) + sum(outcome == INCONCLUSIVE for outcome in found.values())
         outcome = REPRODUCED if len(holds) >= count else INCONCLUSIVE if possible >= count else NOT_REPRODUCED
         number = Number(len(holds), len(holds), possible)
-        return Finding(outcome, number, f"{len(holds)} of {len(found)}: {', '.join(holds) or 'none'}")
+        return Finding(outcome, number, f"of {len(found)}: {', '.join(holds) or 'none'}")
 
     return check
 

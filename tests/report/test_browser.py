@@ -220,7 +220,13 @@ def test_copying(visit):
 def test_rankings_and_their_agreement(visit, records):
     tab = visit("run")
     run = Run.of(records)
-    found = explore.rankings(run, run.problems[0].problem)[0]["metrics"]
+    beside, *each = explore.rankings(run, run.problems[0].problem)
+    found = next(one["metrics"] for one in each if one["oracle"] == style.oracle_name("retrain"))
+    heads = tab.locator("#taus thead th").all_inner_texts()[1:]
+    first = [metric["name"].replace("_", " ") for metric in beside["metrics"] if metric["first"]]
+    assert heads == first
+    assert {name.rpartition(", ")[2] for name in first} == {one["oracle"] for one in each}  # metrics of either goal
+    tab.locator("#rank-oracle").select_option(style.oracle_name("retrain"))
     algorithms = [name for name, record in run.candidates().items() if record.kind == "algorithm"]
     values = {m["name"]: {name: m["values"][name] for name in algorithms} for m in found}
 
@@ -259,7 +265,8 @@ def test_the_frontier(visit, records):
         for p in sorted(points, key=lambda p: p["costs"]["share"]):
             far = p["distances"][oracle]
             far = max(v[0] for v in far.values()) if form == "worse" else far[form][0]
-            if (not p["control"] or p["candidate"] == "do_nothing") and (not line or far < line[-1][1]):
+            known = not p["control"] or p["candidate"] == "do_nothing"
+            if known and p["costs"]["share"] < 1 and (not line or far < line[-1][1]):
                 line.append((p["candidate"], far))
         expected = f"On the frontier to the {oracle}: {', '.join(name for name, _ in line)}."
         assert tab.locator("#frontier-note").inner_text().startswith(expected)

@@ -11,6 +11,9 @@ COSTS = {"share": "time", "flop_share": "FLOPs"}  # of a retrain
 # Metrics compared at first, where they are there: the scorecard's and the field's most used.
 FIRST = ("distance/margin", "distance/output", "klom", "u_lira", "unlearning_accuracy", "tow", "average_gap")
 
+# The same where the oracles stand side by side.
+ACROSS = ("distance/margin", "distance/output", "klom")
+
 
 def _remoteness(value: float, better: str) -> float:
     """A number that grows with the distance to the oracle; of a difference ("oracle") its size."""
@@ -18,15 +21,18 @@ def _remoteness(value: float, better: str) -> float:
 
 
 def rankings(run: Run, problem: str) -> list[dict[str, Any]]:
-    """For each oracle its metrics, with a number by candidate that is the smaller the nearer it is to the oracle."""
-    columns = suite.leading(run, problem)
-    kinds, found = run.candidates(), []
+    """For each oracle its metrics, with a number by candidate that is the smaller the nearer it is to the oracle.
+
+    Where there are several oracles, all of their metrics come first, side by side: do those of one goal rank as those of the
+    other?
+    """
+    columns, found = suite.leading(run, problem), []
     for oracle in run.oracles(problem):
         wanted = [(f"distance/{form}", POOLED, "lower", f"distance/{form}") for form in forms(run, problem)]
         wanted += [(name, part, metric.better, metric.name) for metric, name, part in columns.get(oracle, [])]
         metrics = []
         for name, part, better, base in wanted:
-            rows = {n: run.row(problem, n, name, oracle, part) for n in kinds}
+            rows = {n: run.row(problem, n, name, oracle, part) for n in run.candidates()}
             values = {n: _remoteness(row.value, better) for n, row in rows.items() if row}
             if len(values) > 1:
                 metrics.append({
@@ -35,7 +41,14 @@ def rankings(run: Run, problem: str) -> list[dict[str, Any]]:
                 })  # fmt: skip
         if metrics:
             found.append({"oracle": style.oracle_name(oracle), "metrics": metrics})
-    return found
+    if len(found) < 2:
+        return found
+    beside = [
+        metric | {"name": f"{metric['name']}, {each['oracle']}", "first": metric["name"] in ACROSS}
+        for each in found
+        for metric in each["metrics"]
+    ]
+    return [{"oracle": "either oracle, side by side", "metrics": beside}, *found]
 
 
 def frontier(run: Run, problem: str) -> dict[str, Any]:

@@ -24,7 +24,8 @@ const frontierPlot = (oracle, found, t) => {
     if (!far || cost === undefined || !shown(point.candidate) || (costLog.checked && cost <= 0)) return [];
     return [{ name: point.candidate, control: point.control, x: 100 * cost, y: far[0], low: far[1], high: far[2] }];
   });
-  const line = best(points.filter(({ control, name }) => !control || name === "do_nothing"));
+  // Retraining is at 100 % and 0: what costs as much is never on the line.
+  const line = best(points.filter(({ control, name, x }) => x < 100 && (!control || name === "do_nothing")));
   const blue = colour(oracle.startsWith("unlearning") ? "--l" : "--u");
   const data = [
     { type: "scatter", mode: "lines", ...stairs(line, 100), line: { color: t.soft, width: 1.4, dash: "dot" }, hoverinfo: "skip", name: "frontier" },

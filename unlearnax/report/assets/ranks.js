@@ -34,7 +34,7 @@ const fillMetrics = () => {
   oracles.replaceChildren(...found.map(({ oracle }) => element("option", oracle)));
   if (found.some(({ oracle }) => oracle === before)) oracles.value = before;
   const metrics = currentRanks()?.metrics ?? [];
-  if (!compared.size) for (const metric of metrics) if (metric.first) compared.add(metric.name);
+  if (!metrics.some(({ name }) => compared.has(name))) for (const metric of metrics) if (metric.first) compared.add(metric.name);
   const boxes = metrics.map((metric) => {
     const label = element("label", "", { class: "check" });
     const box = element("input", "", { type: "checkbox", value: metric.name });
