@@ -75,7 +75,12 @@ const drawRanks = () => {
   const columns = metrics.map(({ values }) => Object.fromEntries(Object.entries(values).filter(([name]) => ranked(name))));
   const names = [...new Set(columns.flatMap(Object.keys))];
   fillTaus(metrics, columns);
-  const ticks = metrics.map(({ name }) => escaped(pretty(name)).replace(/[ /]+/, "<br>"));
+  // Narrow columns: the first break of a metric's name, and the oracle beside which it stands on a line of its own.
+  const ticks = metrics.map(({ name }) => {
+    const [metric, goal] = pretty(name).split(", ");
+    const lines = escaped(metric).replace(/[ /]+/, "<br>");
+    return goal ? `${lines}<br>${escaped(goal.replace(/ oracle.*/, ""))}` : lines;
+  });
   const data = names.map((name) => {
     const mark = markOf(name, t);
     return {
