@@ -65,3 +65,4 @@ def test_every_block(tutorial, capsys):
     assert "fine_tuned" in verdicts(runs / "elsewhere")
     for made in ("mine/report.html", "report.html", "two/report.html", "elsewhere/report.html"):
         assert (runs / made).stat().st_size > 10_000
+    assert "reset_head" in (runs / "mine/report.html").read_text()  # an algorithm of one's own is on the page

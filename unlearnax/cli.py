@@ -106,7 +106,10 @@ class Claims:
     def __call__(self) -> None:
         found = self.folders or tuple(sorted(path.parent for path in Path("runs").rglob("results.sqlite")))
         if not found:
-            raise ValueError("Expected folders of finished runs: none are given, and there are none under runs/.")
+            raise ValueError(
+                "Expected folders of finished runs: none are given, and there are none under runs/; "
+                "`unlearnax run experiments/quickstart.py` makes one."
+            )
         _show_claims(found)
 
 

@@ -27,7 +27,14 @@ def _summary(function: Callable) -> str:
 
 
 def table(what: str) -> Table:
-    """A table of the entries of one dict."""
+    """A table of the entries of one dict, names unbroken: they are there to be typed."""
+    made = _entries(what)
+    names = made.columns[0]
+    names.min_width = max(len(str(name)) for name in names.cells)
+    return made
+
+
+def _entries(what: str) -> Table:
     made = Table(title=what, show_lines=False)
     if what == "algorithms":
         for column in ("name", "declared goal", "reads", "needs", "source"):
