@@ -1,7 +1,7 @@
 """Which of ten algorithms untrain, which unlearn, and which do neither?  Digits, one class, three discovery rates.
 
 Command: unlearnax run experiments/quickstart.py
-Runtime: 86 s on 2 CPU cores with a cold compile cache, a third to a half of it the metric suite
+Runtime: 122 s on 2 CPU cores with a cold compile cache, half of it the metric suite
 
 The concept is a class of digits, of which the algorithms are handed a tenth, half or all.  Hyperparameters were chosen
 beforehand by
