@@ -28,7 +28,7 @@ import numpy as np
 
 from unlearnax.certificates import softmax_constants
 from unlearnax.claims import At, Check, Claim, above, all_of, at_floor, at_least, below, difference, verdict
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Recipe, freeze
 from unlearnax.types import InputSpec
 
@@ -88,15 +88,10 @@ BASE = Experiment(
 FASHION = dataclasses.replace(BASE, dataset="fashion_mnist", problem_args=(("concepts", 2),))
 
 
-def seeds(experiments: tuple[Experiment, ...], count: int) -> tuple[Experiment, ...]:
-    """The same for several forget sets."""
-    return tuple(dataclasses.replace(each, seed=seed) for seed in range(count) for each in experiments)
-
-
 SIZES = {
     "small": variants(BASE, strong_convexity=1.0, steps=200, members=(8, 24, 80)),
-    "medium": seeds(variants(BASE, strong_convexity=0.3, steps=500, members=(8, 64, 128)), 3),
-    "full": seeds(variants(FASHION, strong_convexity=1.0, steps=600, members=(8, 128, 256)), 3),
+    "medium": on_seeds(*variants(BASE, strong_convexity=0.3, steps=500, members=(8, 64, 128))),
+    "full": on_seeds(*variants(FASHION, strong_convexity=1.0, steps=600, members=(8, 128, 256))),
 }
 
 

@@ -24,7 +24,7 @@ import dataclasses
 import itertools
 
 from unlearnax.claims import At, Check, Claim, above, all_of, at_least, difference, greater
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Recipe
 
 LOW, HIGH = 0.1, 0.8  # discovery rates
@@ -61,11 +61,6 @@ def corruptions(base: Experiment, *, patch: int) -> tuple[Experiment, ...]:
     )
 
 
-def seeds(experiments: tuple[Experiment, ...], count: int) -> tuple[Experiment, ...]:
-    """The same for several forget sets."""
-    return tuple(dataclasses.replace(each, seed=seed) for seed in range(count) for each in experiments)
-
-
 RESNET = Recipe(model="resnet9", weight_decay=5e-4, epochs=40, batch_size=512)
 CIFAR = dataclasses.replace(
     BASE, dataset="cifar10", recipe=RESNET, members=32, discovery_rates=(LOW, 0.3, 0.5, HIGH, 1.0)
@@ -74,10 +69,10 @@ SMALL = dataclasses.replace(BASE, members=5, algorithms=tuple((name, ()) for nam
 
 SIZES = {
     "small": corruptions(SMALL, patch=2),
-    "medium": seeds(
-        corruptions(dataclasses.replace(BASE, oracles=("retrain", "concept_free", "corrected")), patch=2), 3
+    "medium": on_seeds(
+        *corruptions(dataclasses.replace(BASE, oracles=("retrain", "concept_free", "corrected")), patch=2)
     ),
-    "full": seeds(corruptions(CIFAR, patch=3), 3),
+    "full": on_seeds(*corruptions(CIFAR, patch=3)),
 }
 
 

@@ -30,7 +30,7 @@ import dataclasses
 from pathlib import Path
 
 from unlearnax.claims import At, Claim, Source, above, all_of, at_least, below, difference, greater, verdict, within
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Args, Recipe
 from unlearnax.tuning import chosen
 
@@ -80,20 +80,18 @@ def named(steps: int) -> str:
     return f"grokking_{steps}"
 
 
-def lengths(base: Experiment, steps: tuple[int, ...], seeds: int = 1) -> tuple[Experiment, ...]:
-    """One experiment a training length, for several forget sets."""
+def lengths(base: Experiment, *steps: int) -> tuple[Experiment, ...]:
+    """One experiment a training length."""
     return tuple(
-        dataclasses.replace(base, name=named(n), recipe=dataclasses.replace(base.recipe, steps=n), seed=seed)
-        for seed in range(seeds)
-        for n in steps
+        dataclasses.replace(base, name=named(n), recipe=dataclasses.replace(base.recipe, steps=n)) for n in steps
     )
 
 
 LARGE = dataclasses.replace(BASE, dataset_args=(("prime", 97), ("train_fraction", 0.5)), members=64)
 SIZES = {
-    "small": lengths(dataclasses.replace(BASE, members=6), (EARLY, LATE)),
-    "medium": lengths(BASE, (EARLY, 300, 600, 1000, LATE), seeds=3),
-    "full": lengths(LARGE, (EARLY, 500, 1000, LATE, 10000), seeds=3),
+    "small": lengths(dataclasses.replace(BASE, members=6), EARLY, LATE),
+    "medium": on_seeds(*lengths(BASE, EARLY, 300, 600, 1000, LATE)),
+    "full": on_seeds(*lengths(LARGE, EARLY, 500, 1000, LATE, 10000)),
 }
 
 

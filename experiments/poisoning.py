@@ -29,7 +29,7 @@ from __future__ import annotations
 import dataclasses
 
 from unlearnax.claims import At, Check, Claim, above, all_of, below, within
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Recipe
 
 MOST = 0.1  # of one retrain's compute
@@ -62,17 +62,12 @@ BASE = Experiment(
 )
 
 
-def seeds(experiment: Experiment, count: int) -> tuple[Experiment, ...]:
-    """The same for several draws of rows and noise."""
-    return tuple(dataclasses.replace(experiment, seed=seed) for seed in range(count))
-
-
 # Pixels of CIFAR-10 spread by about 0.25 of 255.
 CIFAR = dataclasses.replace(
     BASE, dataset="cifar10", problem_args=(("epsilon", 0.25 * 255 * 0.32**0.5), ("size", 0.02)), members=32,
     recipe=Recipe(model="resnet18", epochs=100, batch_size=128),
 )  # fmt: skip
-SIZES = {"small": (BASE,), "medium": seeds(dataclasses.replace(BASE, members=64), 3), "full": seeds(CIFAR, 3)}
+SIZES = {"small": (BASE,), "medium": on_seeds(dataclasses.replace(BASE, members=64)), "full": on_seeds(CIFAR)}
 
 
 def trace(candidate: str) -> At:

@@ -32,7 +32,7 @@ import itertools
 from pathlib import Path
 
 from unlearnax.claims import At, Check, Claim, above, all_of, at_least, below, constant, greater, rank_correlation
-from unlearnax.experiment import Experiment
+from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Args, Recipe, freeze
 from unlearnax.tuning import chosen
 
@@ -78,8 +78,8 @@ BASE = Experiment(
 )
 
 
-def both(base: Experiment, facts: Recipe, seeds: int, **problem: float) -> tuple[Experiment, ...]:
-    """Both kinds of knowledge for several forget sets.
+def both(base: Experiment, facts: Recipe, **problem: float) -> tuple[Experiment, ...]:
+    """Both kinds of knowledge.
 
     Args:
         facts: the recipe that has to memorize wrong labels.  problem: more arguments of that problem.
@@ -88,8 +88,7 @@ def both(base: Experiment, facts: Recipe, seeds: int, **problem: float) -> tuple
         base, name=FACTS, problem="mislabelled", problem_args=freeze({"fraction": 0.1, **problem}), recipe=facts,
         probe_args=(("relearning", (("every", 4), ("learning_rate", 0.05), ("steps", 200))),),
     )  # fmt: skip
-    kinds = (tuned(base), tuned(wrong))
-    return tuple(dataclasses.replace(each, seed=seed) for seed in range(seeds) for each in kinds)
+    return tuned(base), tuned(wrong)
 
 
 # On seed 1000 it fits 95 % of the wrong labels; one hidden layer of 256 and 80 epochs fitted 9 %.
@@ -100,9 +99,9 @@ RESNET = Recipe(model="resnet9", epochs=20, batch_size=128)
 CIFAR = dataclasses.replace(BASE, dataset="cifar10", recipe=RESNET, members=64)
 
 SIZES = {
-    "small": both(dataclasses.replace(BASE, members=10), MEMORIZE, 1),
-    "medium": both(dataclasses.replace(BASE, members=48), MEMORIZE, 3),
-    "full": both(CIFAR, dataclasses.replace(RESNET, weight_decay=0.0, epochs=60), 3),
+    "small": both(dataclasses.replace(BASE, members=10), MEMORIZE),
+    "medium": on_seeds(*both(dataclasses.replace(BASE, members=48), MEMORIZE)),
+    "full": on_seeds(*both(CIFAR, dataclasses.replace(RESNET, weight_decay=0.0, epochs=60))),
 }
 
 

@@ -271,7 +271,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
 
 GROUPS: dict[str, Callable[[Args], list[Row]]] = {
     "training": training_rows,
-    "tiles": lambda args: bench_tiles.rows(args.repeats),
+    "tiles": lambda args: bench_tiles.rows(functools.partial(median_seconds, repeats=args.repeats)),
     "convolutions": lambda args: bench_conv.rows(args.repeats),
     "members": member_rows,
     "worlds": world_rows,

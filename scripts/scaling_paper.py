@@ -121,22 +121,12 @@ def cost_of(name: str):
 def products(work: Work) -> list[tuple[float, int]]:
     """(FLOPs, tiles of the output) of every product in one step of a model of the library."""
     import jax
-    import jax.numpy as jnp
     import numpy as np
 
     from unlearnax.models.conv import native_form
-    from unlearnax.training.plain import mean_gradients
-    from unlearnax.types import TrainState
+    from unlearnax.training.tiles import mean_loss, step_shapes
 
     model, _ = built(work)
-    params, model_state = jax.eval_shape(model.init, jax.random.key(0))
-    x = jax.ShapeDtypeStruct((work.batch, *work.shape), jnp.float32)
-    y = jax.ShapeDtypeStruct((work.batch,), np.int32)
-
-    def step(params, model_state, x, y):
-        state = TrainState(params, model_state, (), jnp.zeros((), jnp.int32))
-        return mean_gradients(model, whole=True)(state, jax.random.key(0), x, y, jnp.arange(work.batch), None)
-
     found = []
 
     def walk(jaxpr) -> None:
@@ -161,7 +151,8 @@ def products(work: Work) -> list[tuple[float, int]]:
                         walk(inside)
 
     with native_form():
-        traced = jax.make_jaxpr(step)(params, model_state, x, y)
+        gradient = jax.grad(functools.partial(mean_loss, model))
+        traced = jax.make_jaxpr(gradient)(*step_shapes(model, work.shape, np.dtype(np.float32), work.batch))
     walk(traced.jaxpr)
     return found
 

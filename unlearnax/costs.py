@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from unlearnax.models.conv import native_form
-from unlearnax.training.tiles import left_bytes
+from unlearnax.training.tiles import left_bytes, mean_loss, step_shapes
 from unlearnax.types import InputSpec, Model
-
-
-def _loss(model: Model, params: Any, model_state: Any, x: Any, y: Any) -> jax.Array:
-    logits, _ = model.apply(params, model_state, x, train=True, key=jax.random.key(0))
-    return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-
-
-def _shapes(model: Model, inputs: InputSpec, batch: int) -> tuple[Any, Any, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
-    """Parameters, model state, inputs and labels of a batch, as shapes."""
-    x = jax.ShapeDtypeStruct((batch, *inputs.shape), np.float32)
-    return *jax.eval_shape(model.init, jax.random.key(0)), x, jax.ShapeDtypeStruct((batch,), np.int32)
 
 
 @functools.cache
@@ -33,16 +20,12 @@ def example_flops(model: Model, inputs: InputSpec, batch: int = 64) -> float:
     One step is analysed, and what a run costs is this times the examples that it passed: the analysis of a compiled loop
     counts the loop's body once.  Forward-only passes (teachers, evaluations) are not in the count of examples.
     """
-    gradient = jax.jit(jax.grad(functools.partial(_loss, model)))
+    gradient = jax.jit(jax.grad(functools.partial(mean_loss, model)))
     with native_form():  # ours makes patches in a loop
-        lowered = gradient.lower(*_shapes(model, inputs, batch))
+        lowered = gradient.lower(*step_shapes(model, inputs.shape, np.dtype(np.float32), batch))
     analysis = lowered.compile().cost_analysis()
     assert analysis is not None
     return float(analysis["flops"]) / batch
-
-
-def _bytes(tree: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def example_bytes(model: Model, inputs: InputSpec) -> float:

@@ -108,10 +108,7 @@ class GC:
         from unlearnax.store.upkeep import expendable, remove
 
         store = Store()
-        if self.most_gb is not None and not self.most_gb >= 0:
-            raise ValueError(f"Expected most_gb={self.most_gb} to be at least 0.")
-        most = None if self.most_gb is None else self.most_gb * 1e9
-        chosen = expendable(store, days=self.days, most_bytes=most, checkpoints=self.checkpoints)
+        chosen = expendable(store, days=self.days, most_gb=self.most_gb, checkpoints=self.checkpoints)
         why = {(held.digest, held.name): reason for held, reason in chosen}
         entries = [held for held, _ in chosen]
         console.print(held_table(entries, "why", lambda held: why[held.digest, held.name]))

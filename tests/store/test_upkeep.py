@@ -64,8 +64,8 @@ def test_old_ones_and_the_longest_unused_first(store):
     age(store, "one", "partial-members-2-4-7", DAY)
     assert [held.name for held, _ in expendable(store, days=5)] == ["members-0-2"]
     each = max(held.bytes for held in contents(store))
-    assert [held.name for held, _ in expendable(store, most_bytes=2.5 * each)] == ["members-0-2"]
-    assert len(expendable(store, most_bytes=0)) == 3
+    assert [held.name for held, _ in expendable(store, most_gb=2.5e-9 * each)] == ["members-0-2"]
+    assert len(expendable(store, most_gb=0)) == 3
     with pytest.raises(ValueError, match="Expected days=-1"):
         expendable(store, days=-1)
 
@@ -77,7 +77,7 @@ def test_reading_counts_as_use(store):
 
 
 def test_removal_leaves_alone_what_is_worked_on(store):
-    all_of_them = [held for held, _ in expendable(store, most_bytes=0)]
+    all_of_them = [held for held, _ in expendable(store, most_gb=0)]
     with store.lock("one"):
         assert [held.name for held in remove(store, all_of_them)] == ["logits"]
     assert len(remove(store, all_of_them[:2])) == 2

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unlearnax import members, models, populations, training
+from unlearnax import members, models, populations
 from unlearnax.models.adapters import from_linen
 from unlearnax.recipes import Recipe
 from unlearnax.training import tiles as module
@@ -134,18 +134,14 @@ def test_populations_are_those_of_whole_batches(monkeypatch):
     def trained(plan):
         return jax.tree.leaves(populations.fit(model, recipe, world, 3, plan=plan).states.params)
 
-    def anew():
-        for cached in (training.make_training, populations._segment_fn, members._compiled):
-            (cached.clear if isinstance(cached, dict) else cached.cache_clear)()
-
     monkeypatch.setattr(module, "CACHE", 2**16)
     assert _count(model, 64) > 1
-    anew()
+    members.let_programs_go(0)
     by_plan = {plan: trained(plan) for plan in ("solo", "map", "vmap:2")}
     monkeypatch.setattr(importlib.import_module("unlearnax.training.plain"), "tiles", lambda *given: 1)
-    anew()
+    members.let_programs_go(0)
     by_plan["whole"] = trained("map")
-    anew()
+    members.let_programs_go(0)
     for plan, leaves in by_plan.items():
         for found, expected in zip(leaves, by_plan["map"], strict=True):
             np.testing.assert_allclose(found, expected, atol=0 if plan in ("solo", "map") else 1e-5)

@@ -26,13 +26,13 @@ def rankings(run: Run, problem: str) -> list[dict[str, Any]]:
     Where there are several oracles, all of their metrics come first, side by side: do those of one goal rank as those of the
     other?
     """
-    columns, found = suite.leading(run, problem), []
+    columns, kinds, found = suite.leading(run, problem), run.candidates(), []
     for oracle in run.oracles(problem):
         wanted = [(f"distance/{form}", POOLED, "lower", f"distance/{form}") for form in forms(run, problem)]
         wanted += [(name, part, metric.better, metric.name) for metric, name, part in columns.get(oracle, [])]
         metrics = []
         for name, part, better, base in wanted:
-            rows = {n: run.row(problem, n, name, oracle, part) for n in run.candidates()}
+            rows = {n: run.row(problem, n, name, oracle, part) for n in kinds}
             values = {n: _remoteness(row.value, better) for n, row in rows.items() if row}
             if len(values) > 1:
                 metrics.append({

@@ -102,18 +102,18 @@ def verify(store: Store) -> list[tuple[Held, bool]]:
 
 
 def expendable(
-    store: Store, *, days: float | None = None, most_bytes: float | None = None, checkpoints: bool = False
+    store: Store, *, days: float | None = None, most_gb: float | None = None, checkpoints: bool = False
 ) -> list[tuple[Held, str]]:
     """What can go, and why: damaged entries, drafts of processes that ended, and what the arguments say.
 
     Args:
-        days: also what was not used for so long.  most_bytes: also what was used longest ago, until no more is left.
+        days: also what was not used for so long.  most_gb: also what was used longest ago, until no more is left.
         checkpoints: also those of populations that are not finished.
 
     Raises:
         ValueError: a negative limit.
     """
-    for name, limit in (("days", days), ("most_bytes", most_bytes)):
+    for name, limit in (("days", days), ("most_gb", most_gb)):
         if limit is not None and not limit >= 0:
             raise ValueError(f"Expected {name}={limit} to be at least 0.")
     now, kept, chosen = time.time(), [], []
@@ -128,7 +128,7 @@ def expendable(
             chosen.append((held, f"not used for {(now - held.used) / 86400:.0f} days"))
         else:
             kept.append(held)
-    excess = sum(held.bytes for held in kept) - (most_bytes if most_bytes is not None else float("inf"))
+    excess = sum(held.bytes for held in kept) - (1e9 * most_gb if most_gb is not None else float("inf"))
     for held in sorted(kept, key=lambda held: held.used):
         if excess <= 0:
             break

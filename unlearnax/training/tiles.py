@@ -25,6 +25,18 @@ CACHE, FEWEST, GRADIENT_SHARE = 2**20, 8, 0.25
 Loss = Callable[..., tuple[jax.Array, PyTree]]
 
 
+def mean_loss(model: Model, params: PyTree, model_state: PyTree, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Mean cross-entropy of a batch in train mode."""
+    logits, _ = model.apply(params, model_state, x, train=True, key=jax.random.key(0))
+    return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+
+def step_shapes(model: Model, shape: tuple[int, ...], dtype: np.dtype, batch: int) -> tuple[PyTree, ...]:
+    """Parameters, model state, inputs and labels of a batch, as shapes.  shape, dtype: of one raw input."""
+    x = jax.ShapeDtypeStruct((batch, *shape), dtype)
+    return *jax.eval_shape(model.init, jax.random.key(0)), x, jax.ShapeDtypeStruct((batch,), np.int32)
+
+
 @functools.cache
 def left_bytes(model: Model, shape: tuple[int, ...], dtype: np.dtype, batch: int = 64) -> list[float]:
     """Bytes of one example in every array that the forward pass leaves for its backward pass, before arrays are merged.
@@ -36,15 +48,10 @@ def left_bytes(model: Model, shape: tuple[int, ...], dtype: np.dtype, batch: int
     Raises:
         ValueError: other arrays for another batch.
     """
-    params, model_state = jax.eval_shape(model.init, jax.random.key(0))
-
-    def passed(params: PyTree, model_state: PyTree, x: jax.Array) -> jax.Array:
-        logits, _ = model.apply(params, model_state, x, train=True, key=jax.random.key(0))
-        return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.zeros(len(x), jnp.int32)).mean()
 
     def left(batch: int) -> list[int]:
-        x = jax.ShapeDtypeStruct((batch, *shape), dtype)
-        found = jax.eval_shape(lambda p, *r: jax.vjp(lambda p: passed(p, *r), p)[1], params, model_state, x)
+        params, *rest = step_shapes(model, shape, dtype, batch)
+        found = jax.eval_shape(lambda p, *r: jax.vjp(lambda p: mean_loss(model, p, *r), p)[1], params, *rest)
         return [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(found)]
 
     some = batch // 2
@@ -60,17 +67,14 @@ def tiles(model: Model, params: PyTree, model_state: PyTree, x: jax.Array) -> in
     batch, weight = len(x), sum(leaf.nbytes for leaf in jax.tree.leaves(params))
     if jax.default_backend() != "cpu" or jax.tree.leaves(model_state) or batch < 2 * FEWEST or not weight:
         return 1
-    try:
+    try:  # a model of somebody's own may take batches of some sizes only
         left = left_bytes(model, x.shape[1:], x.dtype, batch)
         most = min(batch / FEWEST, GRADIENT_SHARE * batch * sum(left) / weight)
         counts = [count for count in range(1, int(most) + 1) if batch % count == 0] or [1]
         count = next((count for count in counts if max(left) * batch / count <= CACHE), counts[-1])
         if count > 1:
             left_bytes(model, x.shape[1:], x.dtype, batch // count)
-    except (
-        TypeError,
-        ValueError,
-    ):  # a model of somebody's own that takes batches of some sizes only: they fit as they are
+    except (TypeError, ValueError):
         return 1
     return count
 
