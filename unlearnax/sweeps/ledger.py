@@ -16,12 +16,11 @@ from typing import Any
 from unlearnax import results
 from unlearnax.experiment import describe_spec
 from unlearnax.measuring import describe_probes
-from unlearnax.results import CELLS, FILE, TABLES, CellRow, ProblemRow, Row, VerdictRow
+from unlearnax.results import CELLS, FILE, CellRow, ProblemRow, Row, VerdictRow
 from unlearnax.scoring import with_holm
 from unlearnax.suite import describe
 from unlearnax.sweeps.plan import Plan, Task
-
-NAMES = {row_type: name for name, row_type in TABLES.items()}
+from unlearnax.sweeps.wire import rows_from_json, rows_to_json
 
 
 class Ledger:
@@ -57,15 +56,13 @@ class Ledger:
 
         records: of the types in `results.TABLES`.  facts: JSON-able, about how they came about.
         """
-        by_table: dict[str, list[tuple]] = {}
-        for record in records:
-            by_table.setdefault(NAMES[type(record)], []).append(dataclasses.astuple(record))
+        records = list(records)
         places = ", ".join("?" * len(dataclasses.fields(CellRow)))
         with self._db:
             self._db.execute(f"INSERT OR REPLACE INTO {CELLS} VALUES ({places})", dataclasses.astuple(cell))
             self._db.execute("DELETE FROM records WHERE id = ?", (cell.id,))
-            if by_table:
-                kept = cell.id, json.dumps(by_table, default=_plain), json.dumps(facts or {})
+            if records:
+                kept = cell.id, rows_to_json(records), json.dumps(facts or {})
                 self._db.execute("INSERT INTO records VALUES (?, ?, ?)", kept)
 
     def records(self, task: Task, problem: str) -> tuple[list[Any], dict[str, Any]]:
@@ -74,10 +71,10 @@ class Ledger:
         if found is None:
             return [], {}
         candidate = {"candidate": task.label} if task.kind == "cell" else {}
-        made = []
-        for table, rows in json.loads(found[0]).items():
-            more = {} if TABLES[table] is ProblemRow else candidate
-            made += [dataclasses.replace(TABLES[table](*row), problem=problem, **more) for row in rows]
+        made = [
+            dataclasses.replace(row, problem=problem, **({} if isinstance(row, ProblemRow) else candidate))
+            for row in rows_from_json(found[0])
+        ]
         return made, json.loads(found[1])
 
     def provenance(self) -> dict[str, Any]:
@@ -107,11 +104,6 @@ class Ledger:
             made += with_holm([each for each in found if isinstance(each, Row)])
             made += [each for each in found if isinstance(each, VerdictRow)]
         results.write(self.folder, made, {**provenance, **_described(plan), "plan": plans})
-
-
-def _plain(number: Any) -> Any:
-    """A number of NumPy's as Python's."""
-    return number.item()
 
 
 def _described(plan: Plan) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import pickle
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -82,9 +81,12 @@ class SlurmExecutor:
         self._jobs |= dict(zip(names, jobs, strict=True))
 
     def give(self, worker: str, batch: Sequence[Task]) -> None:
-        _leave(self._folder / worker / f"task-{next(self._numbers):08d}", list(batch))
+        from unlearnax.sweeps.wire import batch_to_json
+
+        _leave(self._folder / worker / f"task-{next(self._numbers):08d}", batch_to_json(batch))
 
     def said(self, seconds: float) -> list[tuple[str, Message]]:
+        from unlearnax.sweeps.wire import message_from_json
         from unlearnax.sweeps.work import Message
 
         until = time.monotonic() + seconds
@@ -93,7 +95,7 @@ class SlurmExecutor:
             found: list[tuple[str, Message]] = []
             for name, job in list(self._jobs.items()):
                 gone = self._gone(name, job)  # asked first, so that its last words are all there
-                found += [(name, message) for message in _take(self._folder / name, "message-*")]
+                found += [(name, message_from_json(text)) for text in _take(self._folder / name, "message-*")]
                 if gone:
                     found.append((name, Message("died", text=gone)))
                     del self._jobs[name]
@@ -135,17 +137,17 @@ def _age(path: Path, newer: Path) -> float:
     return newer.stat().st_mtime - path.stat().st_mtime
 
 
-def _leave(path: Path, content: Any) -> None:
+def _leave(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}")
-    draft.write_bytes(pickle.dumps(content))
+    draft.write_text(text)
     draft.rename(path)
 
 
-def _take(folder: Path, pattern: str) -> list[Any]:
+def _take(folder: Path, pattern: str) -> list[str]:
     """What lies there, oldest first; it is gone then."""
     found = []
     for path in sorted(folder.glob(pattern)):
-        found.append(pickle.loads(path.read_bytes()))
+        found.append(path.read_text())
         path.unlink()
     return found
 
@@ -153,16 +155,17 @@ def _take(folder: Path, pattern: str) -> list[Any]:
 def _serve(shared: str, name: str, environment: Mapping[str, str | None], here: str, count: int | None) -> None:
     """A worker's whole life, in its job."""
     prepare(environment, here, count)
+    from unlearnax.sweeps.wire import batch_from_json, message_to_json
     from unlearnax.sweeps.work import Worker
 
     folder, mine = Path(shared), Path(shared) / name
     numbers = itertools.count()
-    worker = Worker(lambda message: _leave(mine / f"message-{next(numbers):08d}", message))
+    worker = Worker(lambda message: _leave(mine / f"message-{next(numbers):08d}", message_to_json(message)))
     threading.Thread(target=_beat, args=(folder, mine), daemon=True).start()
     worker.greet()
     while not (folder / STOP).exists():
-        for batch in _take(mine, "task-*"):
-            worker.work(batch)
+        for text in _take(mine, "task-*"):
+            worker.work(batch_from_json(text))
         time.sleep(LOOK_EVERY)
 
 
