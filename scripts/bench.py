@@ -87,7 +87,7 @@ def matmul_run() -> tuple[Callable[[], object], float]:
 def training_rows(args: Args) -> list[Row]:
     """Milliseconds of a member's step by case and way; PyTorch's best over ours; the share of the matmul rate."""
     from unlearnax.costs import example_flops
-    from unlearnax.models.conv import native_form
+    from unlearnax.models.conv import convolution_form
     from unlearnax.populations import fit
 
     matmul, matmul_flops = matmul_run()
@@ -96,7 +96,7 @@ def training_rows(args: Args) -> list[Row]:
         if not name.startswith(args.cases):
             continue
         model, recipe, world, inputs = ready(case)
-        with native_form():
+        with convolution_form("native"):
             flops = example_flops(model, inputs, case["batch"]) * case["batch"]
         count, steps = case["members"], case["steps"]
         runs: dict[str, Callable[[], object]] = {"matmul": matmul}

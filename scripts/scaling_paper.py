@@ -123,7 +123,7 @@ def products(work: Work) -> list[tuple[float, int]]:
     import jax
     import numpy as np
 
-    from unlearnax.models.conv import native_form
+    from unlearnax.models.conv import convolution_form
     from unlearnax.training.tiles import mean_loss, step_shapes
 
     model, _ = built(work)
@@ -150,7 +150,7 @@ def products(work: Work) -> list[tuple[float, int]]:
                     if hasattr(inside, "eqns"):
                         walk(inside)
 
-    with native_form():
+    with convolution_form("native"):
         gradient = jax.grad(functools.partial(mean_loss, model))
         traced = jax.make_jaxpr(gradient)(*step_shapes(model, work.shape, np.dtype(np.float32), work.batch))
     walk(traced.jaxpr)

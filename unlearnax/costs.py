@@ -8,7 +8,7 @@ import functools
 import jax
 import numpy as np
 
-from unlearnax.models.conv import native_form
+from unlearnax.models.conv import convolution_form
 from unlearnax.training.tiles import left_bytes, mean_loss, step_shapes
 from unlearnax.types import InputSpec, Model
 
@@ -21,7 +21,7 @@ def example_flops(model: Model, inputs: InputSpec, batch: int = 64) -> float:
     counts the loop's body once.  Forward-only passes (teachers, evaluations) are not in the count of examples.
     """
     gradient = jax.jit(jax.grad(functools.partial(mean_loss, model)))
-    with native_form():  # ours makes patches in a loop
+    with convolution_form("native"):  # ours makes patches in a loop
         lowered = gradient.lower(*step_shapes(model, inputs.shape, np.dtype(np.float32), batch))
     analysis = lowered.compile().cost_analysis()
     assert analysis is not None

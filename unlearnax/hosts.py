@@ -49,6 +49,21 @@ def broadcast(numbers: np.ndarray | np.generic) -> np.ndarray:
     return np.asarray(multihost_utils.broadcast_one_to_all(numbers))
 
 
+def broadcast_text(text: str) -> str:
+    """The first process's text, of up to 1,000 bytes, in every process."""
+    if jax.process_count() == 1:
+        return text
+    encoded = np.frombuffer(text.encode().ljust(1000, b"\0")[:1000], np.uint8)
+    return broadcast(encoded).tobytes().rstrip(b"\0").decode()
+
+
+def exchange(numbers: np.ndarray) -> np.ndarray:
+    """Every process's numbers `[n]`, as `[processes, n]`, in every process."""
+    if jax.process_count() == 1:
+        return numbers[None]
+    return np.asarray(multihost_utils.process_allgather(numbers))
+
+
 def share(members: range) -> range:
     """The members that this process works on: contiguous, as many for each process, the last one repeated at the end."""
     each = -(-len(members) // jax.process_count())
@@ -75,6 +90,16 @@ def gather(tree: PyTree, members: range) -> PyTree:
         return tree
     together = multihost_utils.process_allgather(padded(tree, members), tiled=True)
     return jax.tree.map(lambda a: np.asarray(a)[: len(members)], together)
+
+
+def scatter(tree: PyTree | None, members: range) -> PyTree:
+    """Each process's share of the first one's `[len(members), ...]`; the others give a tree of the same shapes."""
+    if jax.process_count() > 1:
+        tree = multihost_utils.broadcast_one_to_all(tree)
+        part = share(members)
+        first, last = part.start - members.start, part.stop - members.start
+        tree = jax.tree.map(lambda a: np.asarray(a)[first:last], tree)
+    return tree
 
 
 def agree(about: str) -> bool:

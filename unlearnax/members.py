@@ -8,18 +8,22 @@ A plan changes speed and the last bits, never the distribution:
 * "vmap:W": each device loops over batches of W members; memory is that of W.
 * "solo": one member at a time on one device.
 
-"auto" is the backend's default here; `populations.fit` measures instead, see `plans`.
+Suffixes fix what is otherwise chosen here: "map@2" uses two of the devices (default: as many as have members to run), and
+"vmap+products" or "map+native" a form of convolutions other than the backend's (`models.conv`).  "auto" is the backend's
+default here; `populations.fit` measures instead, see `plans`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import math
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,26 +32,54 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from unlearnax import checks
+from unlearnax.models.conv import FORMS, convolution_form
 from unlearnax.types import Array, Key
 
-PLANS = ("auto", "map", "vmap", "solo")  # and "vmap:W"
+PLANS = ("auto", "map", "vmap", "solo")  # and with suffixes, see above
+_PLAN = re.compile(rf"(solo|map|vmap(?::([1-9]\d*))?)(?:@([1-9]\d*))?(?:\+({'|'.join(FORMS)}))?")
 
 MemberFn = Callable[[Any, Any], Any]
 
 
+class _Way(NamedTuple):
+    """A plan in parts.  width: members at once on a device, None for all.  devices: 0 for as many as have members to run.
+    form: of convolutions, "" for the backend's.
+    """
+
+    solo: bool
+    width: int | None
+    devices: int
+    form: str
+
+
+def _way(plan: str) -> _Way:
+    found = _PLAN.fullmatch(plan)
+    assert found is not None
+    base, width, devices, form = found.groups()
+    return _Way(base == "solo", int(width) if width else None if base == "vmap" else 1, int(devices or 0), form or "")
+
+
 def check_plan(plan: str) -> None:
-    """Raises ValueError where a plan is none of `PLANS` nor "vmap:W" with a whole W of at least 1."""
-    name, colon, width = plan.partition(":")
-    if not (colon and name == "vmap" and width.isdigit() and int(width) >= 1):
-        checks.one_of("plan", plan, (*PLANS, "vmap:8"))
+    """Raises ValueError where a plan is none of `PLANS`, with suffixes or without."""
+    found = _PLAN.fullmatch(plan)
+    if found is None or (found[1] == "solo" and found[3]):
+        checks.one_of("plan", plan, (*PLANS, "vmap:8", "map@1", "vmap+products"))
 
 
 def resolve_plan(plan: str) -> str:
-    """The plan that "auto" stands for on this backend; raises ValueError on an unknown one."""
+    """The plan that "auto" stands for on this backend.
+
+    Raises:
+        ValueError: an unknown plan, or one for more devices than there are.
+    """
     check_plan(plan)
-    if plan != "auto":
-        return plan
-    return "map" if jax.default_backend() == "cpu" else "vmap"
+    if plan == "auto":
+        return "map" if jax.default_backend() == "cpu" else "vmap"
+    if _way(plan).devices > jax.local_device_count():
+        raise ValueError(
+            f"Expected plan={plan!r} to use at most the {jax.local_device_count()} devices that there are."
+        )
+    return plan
 
 
 def member_keys(seed: int, stream: int, members: range) -> Key:
@@ -70,30 +102,37 @@ def shapes(tree: PyTree) -> PyTree:
     return jax.eval_shape(_same, tree)
 
 
+def devices_for(members: int, most: int = 0) -> int:
+    """The fewest devices that run so many members as soon as all of them would; most: of the local ones, 0 for all."""
+    each = math.ceil(members / (most or jax.local_device_count()))
+    return math.ceil(members / each)
+
+
 @functools.cache
-def _mesh() -> jax.sharding.Mesh:
-    devices = jax.local_devices()  # each process runs members of its own, see `hosts`
+def _mesh(count: int) -> jax.sharding.Mesh:
+    devices = jax.local_devices()[:count]  # each process runs members of its own, see `hosts`
     return jax.make_mesh((len(devices),), ("members",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 @functools.cache
-def _jitted(fn: MemberFn, plan: str, spends: bool) -> Callable[..., Any]:
+def _jitted(fn: MemberFn, way: _Way, spends: bool) -> Callable[..., Any]:
     def one(spent: PyTree, member: PyTree, shared: PyTree) -> PyTree:
         return fn((spent, member) if spends else member, shared)
 
-    if plan == "solo":
+    if way.solo:
         return jax.jit(one)  # it is called on one member of many: there is no buffer of its own to reuse
 
     def many(spent: PyTree, members: PyTree, shared: PyTree) -> PyTree:
-        if plan == "vmap":
+        if way.width is None:
             return jax.vmap(one, in_axes=(0, 0, None))(spent, members, shared)
-        width = int(plan.partition(":")[2] or 1)
         each = lambda both: one(both[0], both[1], shared)  # noqa: E731
-        return jax.lax.map(each, (spent, members), batch_size=width if width > 1 else None)
+        return jax.lax.map(each, (spent, members), batch_size=way.width if way.width > 1 else None)
 
     along, everywhere = PartitionSpec("members"), PartitionSpec()
     return jax.jit(
-        jax.shard_map(many, mesh=_mesh(), in_specs=(along, along, everywhere), out_specs=along, check_vma=False),
+        jax.shard_map(
+            many, mesh=_mesh(way.devices), in_specs=(along, along, everywhere), out_specs=along, check_vma=False
+        ),
         donate_argnums=0,
     )
 
@@ -131,17 +170,19 @@ class Prepared:
         spent: another such tree, whose memory becomes the result's: a call uses its arrays up.  Where there is one, `fn` is
             called as ``fn((spent, member), shared)``.
         """
-        self._plan = resolve_plan(plan)
+        way = _way(resolve_plan(plan))
         self._count = jax.tree.leaves((spent, members))[0].shape[0]
+        self._way = way._replace(devices=devices_for(self._count, way.devices))
         given = jax.tree.map(self._shape, shapes((spent, members)))
         shared = self.place_shared(shared)
         avals = (given, jax.tree.map(lambda a: jax.typeof(a), shared))
         leaves, structure = jax.tree.flatten(avals)
-        cache_key = (fn, self._plan, structure, tuple(leaves))
+        cache_key = (fn, self._way, structure, tuple(leaves))
         if cache_key not in _compiled:
             let_programs_go()
-            jitted: Any = _jitted(fn, self._plan, bool(jax.tree.leaves(spent)))
-            _compiled[cache_key] = jitted.lower(*given, shared).compile()
+            jitted: Any = _jitted(fn, self._way, bool(jax.tree.leaves(spent)))
+            with convolution_form(self._way.form) if self._way.form else contextlib.nullcontext():
+                _compiled[cache_key] = jitted.lower(*given, shared).compile()
         self._program = _compiled[cache_key]
 
     def bytes(self) -> int:
@@ -153,45 +194,48 @@ class Prepared:
         return found.argument_size_in_bytes + own + found.temp_size_in_bytes
 
     def seconds(self, members: PyTree, shared: PyTree, spent: PyTree = ()) -> float:
-        """Wall time of one call, the result thrown away."""
+        """Wall time of one call, the result thrown away; shared arguments are placed before."""
+        shared = self.place_shared(shared)
         start = time.perf_counter()
         self(members, shared, spent)
         return time.perf_counter() - start
 
     def _shape(self, aval: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         """Of one argument of the program: a member's, or all members' on their devices."""
-        if self._plan == "solo":
+        if self._way.solo:
             return jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype)
-        sharding = NamedSharding(_mesh(), PartitionSpec("members"))
-        rows = math.ceil(self._count / _mesh().size) * _mesh().size
+        sharding = NamedSharding(_mesh(self._way.devices), PartitionSpec("members"))
+        rows = math.ceil(self._count / self._way.devices) * self._way.devices
         return jax.ShapeDtypeStruct((rows, *aval.shape[1:]), aval.dtype, sharding=sharding)
 
     def _place(self, members: PyTree) -> PyTree:
         """Pads the member axis to a multiple of the devices (repeating the last) and spreads it over them."""
-        devices = _mesh().size
+        devices = self._way.devices
         padding = math.ceil(self._count / devices) * devices - self._count
 
         def padded(a: Any) -> jax.Array:
             a = jnp.asarray(a)
             return jnp.concatenate([a, jnp.repeat(a[-1:], padding, axis=0)]) if padding else a
 
-        return jax.device_put(jax.tree.map(padded, members), NamedSharding(_mesh(), PartitionSpec("members")))
+        return jax.device_put(jax.tree.map(padded, members), NamedSharding(_mesh(devices), PartitionSpec("members")))
 
     def place_shared(self, shared: PyTree) -> PyTree:
         """Puts shared arguments where the program wants them; free for arrays that are already there."""
-        if self._plan == "solo":
+        if self._way.solo:
             return jax.tree.map(jnp.asarray, shared)
-        return jax.device_put(jax.tree.map(jnp.asarray, shared), NamedSharding(_mesh(), PartitionSpec()))
+        return jax.device_put(
+            jax.tree.map(jnp.asarray, shared), NamedSharding(_mesh(self._way.devices), PartitionSpec())
+        )
 
     def __call__(self, members: PyTree, shared: PyTree, spent: PyTree = ()) -> PyTree:
         """Runs every member and waits for the result, a tree with leading axis `[M]`."""
         shared = self.place_shared(shared)
-        if self._plan == "solo":
+        if self._way.solo:
             one = lambda i: jax.tree.map(lambda a: a[i], (spent, members))  # noqa: E731
             each = [self._program(*one(i), shared) for i in range(self._count)]
             return jax.block_until_ready(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
         out = self._program(self._place(spent), self._place(members), shared)
-        if self._count % _mesh().size:
+        if self._count % self._way.devices:
             out = jax.tree.map(lambda a: a[: self._count], out)
         return jax.block_until_ready(out)
 

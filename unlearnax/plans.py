@@ -16,19 +16,31 @@ import jax
 from unlearnax.cache import cache_folder
 from unlearnax.devices import processor
 from unlearnax.digests import digest
+from unlearnax.members import devices_for
 
 # Share of a device's memory that a plan may need.
 MEMORY_SHARE = 0.9
 # Wall seconds of training that must lie ahead for measuring to repay its compilations.
 MEASURE_ABOVE = 120.0
+# Candidates within this factor of the fastest are timed once more: a first run may be slow for reasons of its own.
+CLOSE = 1.25
 
 
-def candidates(members: int) -> list[str]:
-    """Plans worth trying for that many members, the backend's default first."""
-    each = -(-members // jax.local_device_count())
+def candidates(members: int, convolutional: bool = False) -> list[str]:
+    """Plans worth trying for that many members, the backend's default first.
+
+    convolutional: whether the model has convolutions.  Their other form is tried where it may win: never on CPU, where
+        native gradients are 6 to 300 times slower (docs/speed.md); elsewhere native ones become grouped under `vmap`.
+    """
+    devices = devices_for(members)
+    each = -(-members // devices)
     if jax.default_backend() == "cpu":
-        return ["map", *(f"vmap:{width}" for width in (4, 16) if width < each), *(["vmap"] if 1 < each <= 64 else [])]
-    return ["vmap", *(f"vmap:{width}" for width in (256, 64, 16, 4) if width < each), "map"]
+        widths = [f"vmap:{width}" for width in (4, 16) if width < each]
+        alone = ["map@1"] if devices > 1 and each <= 4 else []  # all cores on one member at a time
+        return ["map", *widths, *(["vmap"] if each > 1 else []), *alone]
+    widths = [f"vmap:{width}" for width in (256, 64, 16, 4) if width < each]
+    products = [f"{plan}+products" for plan in ("vmap", *widths[-2:])] if convolutional else []
+    return ["vmap", *widths, "map", *products]
 
 
 def memory_limit() -> int:
@@ -77,10 +89,10 @@ def _fitting(tried: list[str], needed: Callable[[str], int]) -> list[str]:
     return [plan for plan in tried if needed(plan) <= MEMORY_SHARE * memory_limit()]
 
 
-def begin(plan: str, key: str, members: int, needed: Callable[[str], int]) -> tuple[str, bool]:
+def begin(plan: str, key: str, tried: list[str], needed: Callable[[str], int]) -> tuple[str, bool]:
     """The plan to start with, and whether that is final: one that was asked for or is remembered is.
 
-    needed: plan -> bytes of its compiled program on one device.
+    tried: `candidates`.  needed: plan -> bytes of its compiled program on one device.
 
     Raises:
         MemoryError: no plan fits.
@@ -88,26 +100,30 @@ def begin(plan: str, key: str, members: int, needed: Callable[[str], int]) -> tu
     if plan != "auto":
         return plan, True
     if jax.process_count() > 1:  # clocks differ between hosts, and all of them must run the same
-        return candidates(members)[0], True
+        return tried[0], True
     if (found := remembered(key)) is not None:
         return found, True
-    for tried in candidates(members):
-        if _fitting([tried], needed):
-            return tried, members == 1
+    for each in tried:
+        if _fitting([each], needed):
+            return each, len(tried) == 1
     raise MemoryError(
         f"Expected one of the plans to fit into the {memory_limit() / 2**30:.1f} GiB of a device, none does."
     )
 
 
 def fastest(
-    plan: str, took: float, key: str, members: int, needed: Callable[[str], int], seconds: Callable[[str], float]
+    plan: str, took: float, key: str, tried: list[str], needed: Callable[[str], int], seconds: Callable[[str], float]
 ) -> str:
-    """The fastest plan on the same work, of which `plan` took `took` seconds; remembered under `key`.
+    """The fastest of `tried` on the same work, of which `plan` took `took` seconds; remembered under `key`.
 
+    Those that are close to the fastest, `plan` too, are timed twice, and the better time counts.
     seconds: plan -> wall seconds, compilation apart.  Plans that do not fit into memory are never run.
     """
-    others = [each for each in candidates(members) if each != plan]
+    others = [each for each in tried if each != plan]
     found = {plan: took} | {each: seconds(each) for each in _fitting(others, needed)}
+    close = [each for each in found if found[each] <= CLOSE * min(found.values())]
+    if len(close) > 1:
+        found = {each: min(found[each], seconds(each)) for each in close}
     best = min(found, key=lambda each: found[each])
     remember(key, best)
     return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from unlearnax import batching, checks, hosts, plans, training
 from unlearnax.digests import digest, stable_hash
-from unlearnax.members import Prepared, check_plan, member_keys, resolve_plan, run_members, shapes
+from unlearnax.members import Prepared, member_keys, resolve_plan, run_members, shapes
+from unlearnax.models.conv import convolves
 from unlearnax.plugins import source_digest
 from unlearnax.recipes import Recipe
 from unlearnax.store import Store
@@ -158,7 +160,7 @@ def fit(
     """
     checks.at_least_one("members", members)
     check_world(world if rows_of is None else world._replace(index=np.asarray(world.index)[rows_of(0)]), recipe)
-    check_plan(plan)
+    resolve_plan(plan)
     contents = world_digest(world)
     if stream is None:
         stream = _stream(role, contents)
@@ -177,9 +179,11 @@ def fit(
         def train(part: range) -> Chunk:
             mine = hosts.share(part)
             keys = member_keys(seed, stream, mine)
-            kept = Checkpoints(store, name, mine) if store and hosts.leads() else None  # as `predictions.keep`
+            kept = Checkpoints(store, name, part) if store and hosts.leads() else None  # as `predictions.keep`
             own = None if rows_of is None else np.asarray(world.index)[np.stack([rows_of(i) for i in mine])]
-            states, loss, seconds, used = _train(model, recipe, world, keys, plan, capacity, role, kept, progress, own)
+            states, loss, seconds, used = _train(
+                model, recipe, world, part, keys, plan, capacity, role, kept, progress, own
+            )
             states, loss = hosts.gather((states, loss), part)
             bad = np.flatnonzero(~np.isfinite(loss))
             if check_finite and len(bad):
@@ -230,10 +234,37 @@ def _needed(prepare: Callable[[str], Prepared], held: TrainState, plan: str) -> 
     return prepare(plan).bytes() + sum(leaf.nbytes for leaf in jax.tree.leaves(held)) // jax.local_device_count()
 
 
+def _resume(kept: Checkpoints | None, like: TrainState, part: range) -> tuple[TrainState, int, str] | None:
+    """What the first process has a checkpoint of: this one's share of the states, passes done, and the plan.
+
+    like: this process's share, freshly begun.
+    """
+    whole = jax.tree.map(lambda a: jax.ShapeDtypeStruct((len(part), *a.shape[1:]), a.dtype), like)
+    found = kept.load(whole) if kept else None
+    about = hosts.broadcast_text(json.dumps(found[1:]) if found else "")
+    if not about:
+        return None
+    states = found[0] if found else jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), whole)
+    return hosts.scatter(states, part), *json.loads(about)
+
+
+def _agreed(length: int, due: bool, diverged: bool) -> tuple[int, bool, bool]:
+    """By the first process's clock the next segment's passes, and whether a checkpoint is due; whether any diverged."""
+    said = hosts.exchange(np.array([length, due, diverged], np.int32))
+    return int(said[0, 0]), bool(said[0, 1]), bool(said[:, 2].any())
+
+
+def _convolves(model: Model, x: Array) -> bool:
+    """Whether a model has convolutions.  x: raw inputs `[N, ...]`."""
+    init, one = jax.eval_shape(model.init, jax.random.key(0)), jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype)
+    return convolves(lambda params, state, x: model.apply(params, state, x, train=False, key=None), *init, one)
+
+
 def _train(
     model: Model,
     recipe: Recipe,
     world: World,
+    part: range,
     keys: jax.Array,
     plan: str,
     capacity: int | None,
@@ -244,6 +275,7 @@ def _train(
 ) -> tuple[TrainState, np.ndarray, float, str]:
     """Trains one chunk in segments; returns states, losses `[M]`, wall seconds per member without compilation, the plan.
 
+    part: the chunk's members, of which `keys` are this process's share.  kept: the chunk's checkpoints, of the first process.
     own: rows for each member `[M, n]` in the place of the world's.
     """
     rows = batching.subset(np.asarray(world.index) if own is None else own[0], capacity)
@@ -258,10 +290,11 @@ def _train(
     shared, members = (world.x, world.y, rows, bound(0, 0)), (keys, own)
     prepare = lambda plan: Prepared(_segment_fn(recipe, model), members, shared, plan, like)  # noqa: E731
     done, length, seconds, passes_run = 0, 1, 0.0, 0
-    if kept and (resumed := kept.load(state)):
+    if resumed := _resume(kept, state, part):
         state, done, plan = resumed
     known = plans.identity(recipe.to_json(), model.name, world.x.shape[1:], len(rows.index), len(keys))
-    plan, settled = plans.begin(plan, known, len(keys), lambda plan: prepare(plan).bytes())
+    tried = plans.candidates(len(keys), jax.default_backend() != "cpu" and _convolves(model, world.x))
+    plan, settled = plans.begin(plan, known, tried, lambda plan: prepare(plan).bytes())
     prepared = prepare(plan)
     data = prepared.place_shared(shared[:3])
     loss = np.zeros(len(keys), np.float32)
@@ -273,11 +306,12 @@ def _train(
         # Decided by the first pass alone: later segments are longer, and a population has one plan from its start.
         measure, settled = not settled and took * (total - stop) > plans.MEASURE_ABOVE, True
         if measure:
-            again = lambda plan: prepare(plan).seconds(members, (*data, bound(0, 1)), begin())  # noqa: E731
+            again = lambda plan, first=(*data, bound(0, 1)): prepare(plan).seconds(members, first, begin())  # noqa: E731
             needed = functools.partial(_needed, prepare, state)
-            best = plans.fastest(plan, took, known, len(keys), needed, again)
+            best = plans.fastest(plan, took, known, tried, needed, again)
             if best != plan:
                 plan, prepared, state = best, prepare(best), begin()
+                data = prepared.place_shared(data)
                 continue
         seconds, passes_run, loss = seconds + took, passes_run + stop - done, np.asarray(info.loss)
         # Longer ones where a checkpoint takes long, so that checkpoints stay a small share of the time.
@@ -286,10 +320,14 @@ def _train(
         done = stop
         if progress:
             progress(role, done, total)
-        if not np.isfinite(loss).all():
+        due = kept is not None and done < total and kept.due(aim / 10)  # the first segment is only there to measure
+        length, due, diverged = _agreed(length, due, not np.isfinite(loss).all())
+        if diverged:
             break  # the caller reports which members; training on would only waste time
-        if kept and done < total:
-            kept.save(state, done, plan, aim / 10)  # the first segment is only there to measure
+        if due:
+            whole = hosts.gather(state, part)
+            if kept:
+                kept.save(whole, done, plan)
     state = run_members(_finish_fn(recipe, model), (state, members), shared[2], plan)
     return state, loss, seconds * total / max(passes_run, 1) / len(keys), plan
 

@@ -137,10 +137,17 @@ def test_a_stated_precision_is_kept():
 def test_other_backends_take_the_native_form_and_it_can_be_asked_for(monkeypatch):
     x, w = arrays()
     assert "custom_vjp" in str(jax.make_jaxpr(lambda x, w: fast(x, w, (1, 1), "SAME"))(x, w))
-    with conv.native_form():
+    with conv.convolution_form("native"):
         assert "custom_vjp" not in str(jax.make_jaxpr(lambda x, w: fast(x, w, (1, 1), "SAME"))(x, w))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert "custom_vjp" not in str(jax.make_jaxpr(lambda x, w: fast(x, w, (1, 1), "SAME"))(x, w))
+    with conv.convolution_form("products"):  # whole, however large: no loop over tiles
+        large = jnp.concatenate([x] * 8)
+        monkeypatch.setattr(conv, "WHOLE", 0)
+        found = str(jax.make_jaxpr(lambda x, w: gradients(fast, x, w, (1, 1), "SAME"))(large, w))
+        assert "custom_vjp" in found or "dot_general" in found
+        assert "conv_general_dilated[" not in found
+        assert "scan[" not in found
 
 
 @pytest.mark.parametrize("options", [{"rhs_dilation": (2, 2)}, {"feature_group_count": 2}])

@@ -1,9 +1,11 @@
 """Processes that are killed at any moment, and two at once: nothing finished is lost, nothing is trained twice."""
 
+import contextlib
 import itertools
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +27,9 @@ SCRIPT = """
 import sys, time
 from unlearnax import devices
 devices.set_up(2)
+if len(sys.argv) > 3:
+    import jax
+    jax.distributed.initialize(sys.argv[3], 2, int(sys.argv[4]))
 from unlearnax import populations
 populations.SEGMENT_SECONDS, populations.CHECKPOINT_SHARE = 0.0, float("inf")
 sys.path.insert(0, sys.argv[1])
@@ -45,8 +50,8 @@ def train(folder, progress=None):
     return fit(model, RECIPE, world, 4, store=folder and Store(folder), progress=progress)
 
 
-def start(folder):
-    arguments = [sys.executable, "-c", SCRIPT, os.path.dirname(__file__), str(folder)]
+def start(folder, *more):
+    arguments = [sys.executable, "-c", SCRIPT, os.path.dirname(__file__), str(folder), *map(str, more)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 
@@ -97,3 +102,31 @@ def test_two_at_once_train_one_population(tmp_path):
         assert [process.wait(120) for process in (one, other)] == [0, 0]
     assert trained == [[], [*range(1, 41)]]
     check(tmp_path)
+
+
+@contextlib.contextmanager
+def two_hosts(folder):
+    """Two processes under jax.distributed, each with a store of its own, as on machines that share no disk."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    both = [start(folder / f"store{rank}", address, rank) for rank in range(2)]
+    try:
+        yield both
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+
+def test_hosts_that_are_killed_go_on_together(tmp_path):
+    """The first host keeps the checkpoints of all: killed together, they lose at most one segment of any host's members."""
+    with two_hosts(tmp_path) as (first, second):
+        before = [int(next(first.stdout).split()[-1]) for _ in range(random.randint(3, 8))]
+    with two_hosts(tmp_path) as (first, second):
+        after = [passes(process) for process in (first, second)]
+        assert [process.wait(120) for process in (first, second)] == [0, 0]
+    assert after[0] == after[1]
+    assert after[0][0] >= before[-1] > 1
+    assert after[0][-1] == 40
+    check(tmp_path / "store0")

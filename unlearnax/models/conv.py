@@ -10,7 +10,8 @@ matrix product of the same size: the weight gradient by 10 to 300 times, the inp
 * weight gradient: products of patches and the output's gradient.  Patches are `h w` times as large as the image, so they
   are made a few images at a time; with many channels a product for each kernel tap needs none.
 
-Other backends use the native form throughout.
+Other backends use the native form unless a plan asks for products (`members`): under `vmap` they are batched matrix products,
+where native convolutions become grouped ones.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import contextlib
 import contextvars
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -33,17 +34,33 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 TILE, WHOLE, MANY_CHANNELS = 2 << 20, 8 << 20, 256
 
 
-_native_only = contextvars.ContextVar("native_only", default=False)
+FORMS = ("native", "products")  # of a convolution and its gradients
+
+_form = contextvars.ContextVar("form", default="")
 
 
 @contextlib.contextmanager
-def native_form() -> Iterator[None]:
-    """Traces the native form on CPU too: for counting FLOPs, since the compiler counts the body of a loop once."""
-    token = _native_only.set(True)
+def convolution_form(form: str) -> Iterator[None]:
+    """Traces all convolutions in one of `FORMS`, whatever the backend's own.
+
+    "native" is what counts FLOPs: the compiler counts the body of a loop once.
+    """
+    token = _form.set(form)
     try:
         yield
     finally:
-        _native_only.reset(token)
+        _form.reset(token)
+
+
+def form() -> str:
+    """The form that is traced now: by default products on CPU, native elsewhere."""
+    return _form.get() or ("products" if jax.default_backend() == "cpu" else "native")
+
+
+def convolves(call: Callable[..., Any], *given: Any) -> bool:
+    """Whether a function of arrays (or their shapes) has convolutions whose form can be chosen; traced only."""
+    with convolution_form("native"):
+        return "conv_general_dilated[" in str(jax.make_jaxpr(call)(*given))
 
 
 def conv_general_dilated(
@@ -53,14 +70,13 @@ def conv_general_dilated(
 ) -> jax.Array:  # fmt: skip
     """Drop-in for `jax.lax.conv_general_dilated` in `flax.linen.Conv(conv_general_dilated=...)`.
 
-    lhs: `[B, H, W, C]`.  rhs: `[h, w, C, K]`.  Returns `[B, H', W', K]`.  Dilated or grouped convolutions, other layouts,
-    a stated precision, and every backend but CPU take the native form.  Reverse-mode derivatives of any order work;
-    forward mode (`jax.jvp`) raises on CPU.
+    lhs: `[B, H, W, C]`.  rhs: `[h, w, C, K]`.  Returns `[B, H', W', K]`.  Dilated or grouped convolutions, other layouts and
+    a stated precision take the native form, whatever is traced.  Reverse-mode derivatives of any order work; forward mode
+    (`jax.jvp`) raises in the form of products.
     """
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     plain = (
-        jax.default_backend() == "cpu"
-        and not _native_only.get()
+        form() == "products"
         and lhs.ndim == 4
         and numbers == lax.conv_dimension_numbers(lhs.shape, rhs.shape, LAYOUT)
         and set(lhs_dilation or (1,)) == {1}
@@ -86,6 +102,11 @@ Pads = tuple[tuple[int, int], ...]
 
 def _native(x: jax.Array, w: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
     return lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=LAYOUT)
+
+
+def _whole() -> float:
+    """Bytes of patches below which those of the whole batch are made: caches count on a CPU, numbers of calls elsewhere."""
+    return WHOLE if jax.default_backend() == "cpu" else math.inf
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -120,7 +141,7 @@ def _patch_bytes(x: jax.Array, kernel: tuple[int, ...], out: tuple[int, ...]) ->
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv(x: jax.Array, w: jax.Array, strides: tuple[int, ...], pads: Pads) -> jax.Array:
     shape = jax.eval_shape(lambda x, w: _native(x, w, strides, pads), x, w).shape
-    if x.shape[0] * _patch_bytes(x, w.shape[:2], shape[1:3]) > WHOLE:
+    if x.shape[0] * _patch_bytes(x, w.shape[:2], shape[1:3]) > _whole():
         return _native(x, w, strides, pads)
     patches = _patches(x, w.shape[:2], strides, pads, shape[1:3])
     return _product(patches, w.reshape(-1, w.shape[-1])).reshape(shape).astype(x.dtype)
@@ -153,7 +174,7 @@ def _weight_gradient(x: jax.Array, w: jax.Array, g: jax.Array, strides: tuple[in
         return _product(_patches(x, kernel, strides, pads, out).T, g.reshape(-1, g.shape[-1]))
 
     image = _patch_bytes(x, kernel, out)
-    if batch * image <= WHOLE:
+    if batch * image <= _whole():
         found = product(x, g)
     elif x.shape[3] >= MANY_CHANNELS:
         flat = g.reshape(-1, g.shape[-1])

@@ -110,14 +110,16 @@ class Checkpoints:
                 return found[0], found[1]["done"], found[1]["plan"]
         return None
 
-    def save(self, state: TrainState, done: int, plan: str, after: float) -> None:
-        """Replaces the last checkpoint, unless less than `after` seconds have passed since.
+    def due(self, after: float) -> bool:
+        """Whether at least so many seconds have passed since the last one."""
+        return time.monotonic() - self.written >= after
+
+    def save(self, state: TrainState, done: int, plan: str) -> None:
+        """Replaces the last checkpoint.
 
         Where it cannot be written, a warning says so, the last one stays, and training goes on.
         """
         start = time.monotonic()
-        if start - self.written < after:
-            return
         before, name = self._names(), f"{self.stem}-{done}"
         try:
             self.store.save(self.identity, name, state, {"done": done, "plan": plan})

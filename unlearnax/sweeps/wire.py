@@ -50,19 +50,20 @@ def batch_from_json(text: str) -> list[Task]:
 
 
 def _task(fields: Mapping[str, Any]) -> Task:
-    spec = dict(freeze(fields["experiment"]))
-    experiment = Experiment(**spec | {"recipe": Recipe.from_json(json.dumps(fields["experiment"]["recipe"]))})
-    frozen = dict(freeze(fields))
+    spec: dict[str, Any] = dict(freeze(fields["experiment"]))
+    recipe: Any = Recipe.from_json(json.dumps(spec.pop("recipe")))
+    experiment = Experiment(recipe=recipe, **spec)
+    frozen: dict[str, Any] = dict(freeze(fields))
     setting = frozen["setting"] and Setting(*frozen["setting"])
     return Task(**frozen | {"experiment": experiment, "setting": setting})
 
 
 def message_to_json(message: Message) -> str:
     """What a worker says."""
-    return json.dumps(message._replace(records=rows_to_json(message.records)), default=_plain)  # pyright: ignore[reportArgumentType]
+    return json.dumps([*message[:3], rows_to_json(message.records), message.facts], default=_plain)
 
 
 def message_from_json(text: str) -> Message:
     """Inverse of `message_to_json`."""
-    found = Message(*json.loads(text))
-    return found._replace(records=tuple(rows_from_json(str(found.records))))
+    kind, name, words, records, facts = json.loads(text)
+    return Message(kind, name, words, tuple(rows_from_json(records)), facts)
