@@ -179,6 +179,37 @@ def test_forms_of_convolutions(world):
     assert not populations._convolves(models.mlp(InputSpec((5,)), 3, widths=(6,)), world.x)
 
 
+@pytest.mark.slow  # large programs
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("resnet9", {"width": 2}),
+        ("airbench", {"widths": (2, 4, 4)}),
+        ("vit", {"patch": 4, "width": 8, "depth": 1, "heads": 2}),
+    ],
+)
+def test_models_for_images_are_the_same_by_every_plan(name, args, dtype):
+    """With batch statistics, augmentation and narrow numbers: plans differ by rounding, which bfloat16 has more of."""
+    rng = np.random.default_rng(0)
+    y = np.arange(40, dtype=np.int32) % 3
+    images = (rng.normal(size=(40, 32, 32, 3)) * 40 + 40 * y[:, None, None, None] + 100).clip(0, 255).astype(np.uint8)
+    recipe = Recipe(model=name, model_args=args, epochs=None, steps=4, batch_size=8, learning_rate=0.02, dtype=dtype,
+                    augment=(("crop", {"padding": 2}), ("flip", {})))  # fmt: skip
+    model = models.build(recipe, InputSpec((32, 32, 3), 128.0, 64.0), 3)
+    world = World(images, y, np.arange(36))
+    trained = {plan: fit(model, recipe, world, 3, plan=plan).states for plan in ("solo", "map", "map@1", "vmap:2")}
+    start = populations.untrained(model, recipe, 3)
+    if name != "vit":  # whose sums XLA orders by the number of devices
+        assert same(trained["map"], trained["map@1"])
+    moved = max(float(np.abs(a - b).max()) for a, b in zip(
+        *(map(np.asarray, jax.tree.leaves(states.params)) for states in (start, trained["solo"])), strict=True))  # fmt: skip
+    within = 1e-3 if dtype == "float32" else 0.1
+    for plan, states in trained.items():
+        for a, b in zip(*(map(np.asarray, jax.tree.leaves(each)) for each in (trained["solo"], states)), strict=True):
+            assert np.abs(a - b).max() <= within * moved, plan
+
+
 def test_more_devices_than_there_are(model, world):
     with pytest.raises(ValueError, match="plan='map@3' to use at most the 2 devices"):
         fit(model, RECIPE, world, 4, plan="map@3")

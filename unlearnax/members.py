@@ -2,7 +2,8 @@
 
 A plan changes speed and the last bits, never the distribution:
 
-* "map": each device loops over its members; bit-equal to "solo", memory does not grow with members.  Default on CPU.
+* "map": each device loops over its members, whose memory does not add up; bit-equal to "solo", but for a ViT, where XLA may
+  order sums by the number of devices.  Default on CPU.
 * "vmap": each device runs its members as one batched program; differs from "solo" by a few ulp a step.  Default on
   GPU and TPU.
 * "vmap:W": each device loops over batches of W members; memory is that of W.
