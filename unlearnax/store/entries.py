@@ -69,6 +69,35 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _reserve(folder: Path, size: int) -> None:
+    """Raises OSError where so many bytes cannot be written: by what is free, and by trying, as a quota shows no other way.
+
+    Orbax writes many files at once, and leaves what it was at behind where one fails.
+    """
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    place = folder / "reserved"
+    try:
+        with place.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except AttributeError:  # not on every system
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # nor every file system
+            raise
+    finally:
+        place.unlink(missing_ok=True)
+
+
+def _clear(draft: Path) -> None:
+    """Removes a draft whose writing failed, and what Orbax's other threads, which go on for a moment, put there after."""
+    for _ in range(25):
+        shutil.rmtree(draft, ignore_errors=True)
+        time.sleep(0.02)
+        if not draft.exists():
+            return
+
+
 class Store:
     """A folder of content-addressed entries."""
 
@@ -100,7 +129,7 @@ class Store:
                 shutil.rmtree(draft)  # another process finished the same entry first
             _sync(final.parent)
         except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
+            _clear(draft)
             raise OSError(error.errno, f"Expected to be able to write {final}: {error.strerror or error}.") from error
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -108,8 +137,7 @@ class Store:
 
     def _write_draft(self, draft: Path, flat: Flat, about: Any, origin: str) -> None:
         draft.mkdir(parents=True)
-        if shutil.disk_usage(draft).free < sum(a.nbytes for a in flat.values()) + ROOM:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _reserve(draft, sum(a.nbytes for a in flat.values()) + ROOM)
         with _system_errors(), _checkpointer() as checkpointer:
             checkpointer.save((draft / "arrays").resolve(), flat)
         body = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnax.store import manifest
+from unlearnax.store.chunks import missing
 from unlearnax.store.entries import LOCKS, Store
 from unlearnax.store.locks import locked
 
@@ -101,10 +102,17 @@ def verify(store: Store) -> list[tuple[Held, bool]]:
     return found
 
 
+def _finished(store: Store, held: Held) -> bool:
+    """Whether the members of a checkpoint are held: its process was killed between keeping them and removing it."""
+    first, last = (int(number) for number in held.name.split("-")[2:4])
+    return all(gap.stop <= first for gap in missing(store.member_ranges(held.digest), last))
+
+
 def expendable(
     store: Store, *, days: float | None = None, most_gb: float | None = None, checkpoints: bool = False
 ) -> list[tuple[Held, str]]:
-    """What can go, and why: damaged entries, drafts of processes that ended, and what the arguments say.
+    """What can go, and why: damaged entries, drafts of processes that ended, checkpoints of members that are finished,
+    and what the arguments say.
 
     Args:
         days: also what was not used for so long.  most_gb: also what was used longest ago, until no more is left.
@@ -122,6 +130,8 @@ def expendable(
             continue
         if held.kind in ("damaged", "draft"):
             chosen.append((held, held.note or "its process ended"))
+        elif held.kind == "checkpoint" and _finished(store, held):
+            chosen.append((held, "its members are finished"))
         elif checkpoints and held.kind == "checkpoint":
             chosen.append((held, "not finished"))
         elif days is not None and now - held.used > days * 86400:
