@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import sqlite3
 import time
@@ -62,6 +63,55 @@ def test_a_second_sweep_on_one_folder_is_refused(start, tmp_path):
         words, _ = second.communicate(timeout=PATIENCE)
     assert second.returncode == 2, words
     assert "one works on it now" in words
+
+
+def test_two_sweeps_at_once_share_one_store(start, tmp_path, monkeypatch):
+    """Their grounds overlap: a population that both want is trained by one, and the results are those of each alone."""
+    rates = {"fine_tune": {"learning_rate": (0.01, 0.02), "epochs": 1}}
+    wanted = {"one": (0, 1), "other": (1, 0)}  # in another order, so that each waits for the other
+    processes = {}
+    for name, seeds in wanted.items():
+        (tmp_path / f"{name}.py").write_text(HEAD + f"SWEEP = Sweep(BASE, {rates!r}, seeds={seeds})")
+        processes[name] = start("sweep", tmp_path / f"{name}.py", "--out", tmp_path / name)
+    words = {name: process.communicate(timeout=PATIENCE)[0] for name, process in processes.items()}
+    assert [process.returncode for process in processes.values()] == [0, 0], words
+    trained = [int(re.search(r"(\d+) populations trained", each)[1]) for each in words.values()]
+    assert sum(trained) == 10, words
+    stored = [held for held in contents(Store(tmp_path / "cache" / "store")) if held.kind == "members"]
+    assert len(stored) == len({held.digest for held in stored}) == 10
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "alone"))
+    run_here(tiny(algorithms=rates, seeds=(0, 1)), tmp_path / "whole")
+    for name in wanted:
+        assert sorted(map(repr, numbers(tmp_path / name)[2])) == sorted(map(repr, numbers(tmp_path / "whole")[2]))
+
+
+@pytest.mark.slow  # a process for every kill
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sweep_that_is_killed_again_and_again(seed, start, tmp_path, monkeypatch):
+    """At random moments, training and starting included; what is done stays, nothing is done twice, the end is the same."""
+    chance, out, spec = random.Random(seed), tmp_path / "out", tmp_path / "spec.py"
+    spec.write_text(SPEC.replace("SWEEP = Sweep(BASE,", "SWEEP = Sweep(BASE, seeds=(0, 1), algorithms="))
+    before = {}
+    for _ in range(6):
+        process = start("sweep", spec, "--out", out)
+        time.sleep(chance.uniform(2.0, 12.0))
+        pids = workers(process) if process.poll() is None else []
+        process.kill()
+        process.communicate()
+        wait_for(lambda pids=pids: all(map(ended, pids)))
+        after = cells(out)
+        assert before.items() <= after.items()
+        before = after
+    process = start("sweep", spec, "--out", out)
+    words, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, words
+    assert before.items() <= cells(out).items()
+    assert {(cell.state, cell.attempt) for cell in cells(out).values()} == {("done", 1)}
+    stored = [held for held in contents(Store(tmp_path / "cache" / "store")) if held.kind == "members"]
+    assert len(stored) == len({held.digest for held in stored}) == 10
+    monkeypatch.setenv("UNLEARNAX_CACHE", str(tmp_path / "other"))
+    run_here(tiny(seeds=(0, 1)), tmp_path / "whole")
+    assert numbers(out) == numbers(tmp_path / "whole")
 
 
 def test_kills_and_interrupts(start, tmp_path, monkeypatch):
