@@ -40,7 +40,8 @@ def distances(a, b):
 def estimate(p, q, names):
     pp, qq = distances(p, p), distances(q, q)
     noise = jackknife.embedding_noise(pp) + jackknife.embedding_noise(qq)
-    return jackknife.energy_estimate(pp, distances(p, q), qq, *names, float(noise))
+    (found,) = jackknife.energy_estimates(pp[None], distances(p, q)[None], qq[None], *names, [noise])
+    return found
 
 
 def coverage(members, shift, rho, repeats, seed=0):

@@ -20,7 +20,8 @@ def sets():
 def estimate(p, q, names):
     pp, pq, qq = distances(p, p), distances(p, q), distances(q, q)
     noise = jackknife.embedding_noise(pp) + jackknife.embedding_noise(qq)
-    return jackknife.energy_estimate(pp, pq, qq, *names, float(noise))
+    (found,) = jackknife.energy_estimates(pp[None], pq[None], qq[None], *names, [noise])
+    return found
 
 
 def value(p, q):

@@ -94,13 +94,16 @@ def _fold_in_each(root: Key, members: Array) -> Key:
     return jax.vmap(lambda i: jax.random.fold_in(root, i))(members)
 
 
-def _same(tree: PyTree) -> PyTree:
-    return tree
+def _shape(a: Any) -> jax.ShapeDtypeStruct:
+    if isinstance(a, jax.ShapeDtypeStruct):
+        return a
+    aval = jax.typeof(a)
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
 
 
 def shapes(tree: PyTree) -> PyTree:
-    """Shapes and dtypes of a tree's arrays as JAX would take them; traced once for each kind of tree."""
-    return jax.eval_shape(_same, tree)
+    """Shapes and dtypes of a tree's arrays as JAX would take them."""
+    return jax.tree.map(_shape, tree)
 
 
 def devices_for(members: int, most: int = 0) -> int:
@@ -175,15 +178,14 @@ class Prepared:
         self._count = jax.tree.leaves((spent, members))[0].shape[0]
         self._way = way._replace(devices=devices_for(self._count, way.devices))
         given = jax.tree.map(self._shape, shapes((spent, members)))
-        shared = self.place_shared(shared)
-        avals = (given, jax.tree.map(lambda a: jax.typeof(a), shared))
-        leaves, structure = jax.tree.flatten(avals)
+        common = jax.tree.map(self._shared_shape, shapes(shared))
+        leaves, structure = jax.tree.flatten((given, common))
         cache_key = (fn, self._way, structure, tuple(leaves))
         if cache_key not in _compiled:
             let_programs_go()
             jitted: Any = _jitted(fn, self._way, bool(jax.tree.leaves(spent)))
             with convolution_form(self._way.form) if self._way.form else contextlib.nullcontext():
-                _compiled[cache_key] = jitted.lower(*given, shared).compile()
+                _compiled[cache_key] = jitted.lower(*given, common).compile()
         self._program = _compiled[cache_key]
 
     def bytes(self) -> int:
@@ -209,6 +211,14 @@ class Prepared:
         rows = math.ceil(self._count / self._way.devices) * self._way.devices
         return jax.ShapeDtypeStruct((rows, *aval.shape[1:]), aval.dtype, sharding=sharding)
 
+    def _shared_shape(self, aval: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        """Of an argument that all members share, on every device."""
+        if self._way.solo:
+            return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+        return jax.ShapeDtypeStruct(
+            aval.shape, aval.dtype, sharding=NamedSharding(_mesh(self._way.devices), PartitionSpec())
+        )
+
     def _place(self, members: PyTree) -> PyTree:
         """Pads the member axis to a multiple of the devices (repeating the last) and spreads it over them."""
         devices = self._way.devices
@@ -216,9 +226,11 @@ class Prepared:
 
         def padded(a: Any) -> jax.Array:
             a = jnp.asarray(a)
-            return jnp.concatenate([a, jnp.repeat(a[-1:], padding, axis=0)]) if padding else a
+            return jnp.concatenate([a, jnp.repeat(a[-1:], padding, axis=0)])
 
-        return jax.device_put(jax.tree.map(padded, members), NamedSharding(_mesh(devices), PartitionSpec("members")))
+        if padding:
+            members = jax.tree.map(padded, members)
+        return jax.device_put(members, NamedSharding(_mesh(devices), PartitionSpec("members")))
 
     def place_shared(self, shared: PyTree) -> PyTree:
         """Puts shared arguments where the program wants them; free for arrays that are already there."""

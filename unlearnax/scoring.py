@@ -22,14 +22,21 @@ from unlearnax.jackknife import (
     Estimate,
     combine,
     embedding_noise,
-    energy_estimate,
-    energy_interval,
+    energy_estimates,
     interval,
     mean_estimate,
     signed_root,
     within_estimate,
 )
-from unlearnax.metrics.energy import FORMS, p_values, pairwise, permuted_energies, random_splits, represent
+from unlearnax.metrics.energy import (
+    FORMS,
+    as_extreme,
+    energy_from_distances,
+    pairwise,
+    permuted_energies,
+    random_splits,
+    represent,
+)
 from unlearnax.results import Row, VerdictRow
 from unlearnax.types import Array
 from unlearnax.verdicts import Bound, Outcome, decide, reaches
@@ -70,14 +77,16 @@ class CandidateLogits:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Population:
-    """name: jackknife group.  points: form -> `[M, N, K]`.  within: form -> `[S, M, M]` distances.
-    noise: form -> `[S]`, see `jackknife.embedding_noise`.
-    """
+    """name: jackknife group.  points: form -> `[M, N, K]`.  within: form -> `[S, M, M]` distances."""
 
     name: str
     points: Mapping[str, Array]
     within: dict[str, np.ndarray]
-    noise: dict[str, np.ndarray]
+
+    @functools.cached_property
+    def noise(self) -> dict[str, np.ndarray]:
+        """form -> `[S]`, see `jackknife.embedding_noise`."""
+        return {form: embedding_noise(distances) for form, distances in self.within.items()}
 
     @property
     def members(self) -> int:
@@ -110,7 +119,7 @@ def _population(name: str, logits: Array, layout: Layout) -> _Population:
     logits = np.asarray(logits)[:, layout.rows]
     points = {form: represent(logits, layout.labels, form) for form in FORMS}
     within = {form: np.asarray(pairwise(p, p, layout.weights)) for form, p in points.items()}
-    return _Population(name, points, within, {form: embedding_noise(d) for form, d in within.items()})
+    return _Population(name, points, within)
 
 
 def _between(p: _Population, q: _Population, form: str, layout: Layout) -> np.ndarray:
@@ -119,8 +128,8 @@ def _between(p: _Population, q: _Population, form: str, layout: Layout) -> np.nd
 
 def _distances(p: _Population, q: _Population, form: str, between: np.ndarray, layout: Layout) -> dict[str, Distance]:
     noise = p.noise[form] + q.noise[form]
-    parts = zip(layout.slices, p.within[form], between, q.within[form], noise, strict=True)
-    return {name: energy_estimate(pp, pq, qq, p.name, q.name, float(top)) for name, pp, pq, qq, top in parts}
+    found = energy_estimates(p.within[form], between, q.within[form], p.name, q.name, noise)
+    return dict(zip(layout.slices, found, strict=True))
 
 
 def _pooled(p: _Population, q: _Population, form: str, layout: Layout) -> Distance:
@@ -224,26 +233,31 @@ def score(
         return once((p, q, permutations),
                     lambda: random_splits(key_null, p=p, q=q, pooled=p + q, count=permutations))  # fmt: skip
 
-    def compared(name: str, candidate: CandidateLogits, alive: np.ndarray) -> tuple[list[Row], Squared]:
+    def compared(
+        name: str, candidate: CandidateLogits, alive: np.ndarray
+    ) -> tuple[list[Row], list[jax.Array], Squared]:
+        """Rows without p-values, and what these are made of, which the device counts meanwhile."""
         group = "originals" if candidate.paired and alive.all() else name
         population = _population(group, np.asarray(candidate.logits)[alive], layout)
+        pairs = {(oracle, form): reference for oracle, reference in references.items() for form in FORMS}
+        between = {(o, form): _between(population, reference, form, layout) for (o, form), reference in pairs.items()}
+        tails: list[jax.Array] = []
+        for (oracle, form), reference in pairs.items():
+            matrices = population.within[form], between[oracle, form], reference.within[form]
+            null = _null(*matrices, splits(population.members, reference.members))
+            tails.append(as_extreme(energy_from_distances(*matrices), null))
         rows: list[Row] = []
         squared: Squared = {}
-        for oracle, reference in references.items():
-            for form in FORMS:
-                between = _between(population, reference, form, layout)
-                raw = _distances(population, reference, form, between, layout)
-                null = _null(population, reference, between, form, splits(population.members, reference.members))
-                pvalues = p_values(np.array([d.energy.value for d in raw.values()]), null)
-                for (part, distance), p in zip(raw.items(), pvalues, strict=True):
-                    squared[form, part, oracle] = distance.over(scale.unit[form, part, oracle])
-                    low, high = energy_interval(distance)
-                    floor = floors.of(oracle, population.members)[form, part]
-                    rows.append(Row(problem, name, candidate.kind, candidate.goal, f"energy/{form}", oracle, part,
-                                    distance.energy.value, low, high, floor, float(p)))  # fmt: skip
-        return rows, squared
+        for (oracle, form), reference in pairs.items():
+            floor = floors.of(oracle, population.members)
+            for part, distance in _distances(population, reference, form, between[oracle, form], layout).items():
+                squared[form, part, oracle] = distance.over(scale.unit[form, part, oracle])
+                rows.append(Row(problem, name, candidate.kind, candidate.goal, f"energy/{form}", oracle, part,
+                                distance.energy.value, *distance.interval, floor[form, part]))  # fmt: skip
+        return rows, tails, squared
 
     rows: list[Row] = []
+    counted: list[tuple[int, list[jax.Array]]] = []  # of the rows from a place on
     verdicts: list[VerdictRow] = []
     squared: dict[str, Squared] = {}
     reaches_untraining = False
@@ -255,9 +269,11 @@ def score(
             outcome = Outcome("damages the model", f"{(~alive).sum()} of {len(alive)} members are not finite", None)
         else:
             find = functools.partial(compared, name, candidate, alive)
-            found, squared[name] = once((name, permutations), find) if candidate.kind == "original" else find()
+            original = candidate.kind == "original"
+            found, tails, squared[name] = once((name, permutations), find) if original else find()
+            counted.append((len(rows), tails))
             rows.extend(found)
-            if candidate.kind == "original":
+            if original:
                 near = functools.partial(_reaches_untraining, squared[name], goals, layout, margin)
                 reaches_untraining = once("reaches untraining", near)
                 if only is not None and name not in only:
@@ -279,6 +295,9 @@ def score(
         if only is None or f"oracle {name}" in only:
             rows.extend(_accuracy_rows(problem, f"oracle {name}", CandidateLogits(oracle.reference, "oracle"), layout))
     wanted = {name: found for name, found in squared.items() if only is None or name in only}
+    for first, tails in counted:
+        for place, tail in enumerate(np.concatenate(tails), first):
+            rows[place] = dataclasses.replace(rows[place], p=float(tail + 1) / (permutations + 1))
     rows = with_holm(rows) + list(_distance_rows(problem, candidates, wanted))
     rows += _paired_rows(problem, candidates, squared)
     if only is not None:
@@ -288,10 +307,10 @@ def score(
 
 
 def _null(
-    p: _Population, q: _Population, between: np.ndarray, form: str, splits: tuple[jax.Array, jax.Array]
-) -> np.ndarray:
-    pooled = np.block([[p.within[form], between], [between.swapaxes(1, 2), q.within[form]]])
-    return np.asarray(permuted_energies(pooled, *splits))
+    within_p: np.ndarray, between: np.ndarray, within_q: np.ndarray, splits: tuple[jax.Array, jax.Array]
+) -> jax.Array:
+    pooled = np.block([[within_p, between], [between.swapaxes(1, 2), within_q]])
+    return permuted_energies(pooled, *splits)
 
 
 class _Floors:
@@ -321,7 +340,9 @@ class _Floors:
                 for form in FORMS
                 for part, value in zip(
                     self._parts,
-                    np.percentile(_null(control, reference, between[form], form, splits), 95, axis=1),
+                    np.percentile(
+                        _null(control.within[form], between[form], reference.within[form], splits), 95, axis=1
+                    ),
                     strict=True,
                 )
             }
@@ -377,7 +398,7 @@ def _bounds(squared: Squared, layout: Layout) -> dict[str, list[tuple[str, Bound
     bounds: dict[str, list[tuple[str, Bound]]] = {}
     for (form, part, oracle), distance in squared.items():
         if part != POOLED:
-            bound = Bound(f"{part}/{form}", distance.energy.value, *energy_interval(distance))
+            bound = Bound(f"{part}/{form}", distance.energy.value, *distance.interval)
             bounds.setdefault(oracle, []).append((form, bound))
     return bounds
 
@@ -400,7 +421,7 @@ def _distance_rows(problem: str, candidates: dict[str, CandidateLogits], squared
     for name, found in squared.items():
         candidate = candidates[name]
         for (form, part, oracle), distance in found.items():
-            low, high = (signed_root(bound) for bound in energy_interval(distance))
+            low, high = (signed_root(bound) for bound in distance.interval)
             yield Row(problem, name, candidate.kind, candidate.goal, f"distance/{form}", oracle, part,
                       signed_root(distance.energy.value), low, high)  # fmt: skip
 

@@ -189,7 +189,7 @@ def unlearn_grid(
     took = time.perf_counter() - compiled
     parts = (slice(i * members, (i + 1) * members) for i in range(count))
     return [
-        Unlearned(jax.tree.map(lambda a, p=part: a[p], states), np.asarray(info.loss)[part],
+        Unlearned(jax.tree.map(lambda a, p=part: a[p], states) if count > 1 else states, np.asarray(info.loss)[part],
                   np.asarray(info.examples)[part], took / (count * members), compiled - start)
         for part in parts
     ]  # fmt: skip

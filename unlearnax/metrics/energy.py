@@ -158,9 +158,17 @@ def p_values(observed: Array, null: Array) -> np.ndarray:
     Returns:
         `[S]`, at least 1/(count + 1).
     """
-    observed, null = np.asarray(observed, np.float64)[:, None], np.asarray(null, np.float64)
-    tolerance = 1e-6 * np.abs(null).max(axis=1, keepdims=True)  # float32 sums of the identical split may differ so much
-    return ((null >= observed - tolerance).sum(1) + 1) / (null.shape[1] + 1)
+    return (np.asarray(as_extreme(observed, null), np.float64) + 1) / (null.shape[1] + 1)
+
+
+@jax.jit
+def as_extreme(observed: Array, null: Array) -> jax.Array:
+    """How many of the null `[S, count]` are at or above each observed value `[S]`."""
+    observed, null = jnp.asarray(observed)[:, None], jnp.asarray(null)
+    tolerance = 1e-6 * jnp.abs(null).max(
+        axis=1, keepdims=True
+    )  # float32 sums of the identical split may differ so much
+    return (null >= observed - tolerance).sum(1)
 
 
 def _applied(form: str) -> Metric:
