@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import bench_conv
+import bench_plans
 import bench_tiles
 import tyro
 from bench_cases import CASES, ready
@@ -42,7 +43,7 @@ class Args:
     repeats: timed runs of ours, and half as many of each of PyTorch's ways.  save: a .json file for the numbers.
     """
 
-    only: tuple[Literal["training", "tiles", "convolutions", "members", "worlds", "metrics", "grid"], ...] = ()
+    only: tuple[Literal["training", "plans", "tiles", "convolutions", "members", "worlds", "metrics", "grid"], ...] = ()
     cases: tuple[str, ...] = ("",)
     repeats: int = 4
     save: Path | None = None
@@ -68,6 +69,12 @@ def median_seconds(run: Callable[[], object], repeats: int) -> float:
     """Median wall time of `repeats` calls, after one that is not counted."""
     run()
     return medians(timed(run, repeats))[0]
+
+
+def in_turn(runs: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Median wall time of each of several calls, made one after the other in rounds, the first of which is not counted."""
+    rounds = [[timed(run, 1)[0][0] for run in runs] for _ in range(repeats + 1)]
+    return [statistics.median(each) for each in zip(*rounds[1:], strict=True)]
 
 
 def matmul_run() -> tuple[Callable[[], object], float]:
@@ -271,6 +278,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
 
 GROUPS: dict[str, Callable[[Args], list[Row]]] = {
     "training": training_rows,
+    "plans": lambda args: bench_plans.rows(functools.partial(in_turn, repeats=args.repeats)),
     "tiles": lambda args: bench_tiles.rows(functools.partial(median_seconds, repeats=args.repeats)),
     "convolutions": lambda args: bench_conv.rows(args.repeats),
     "members": member_rows,
