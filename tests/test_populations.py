@@ -4,6 +4,8 @@ import jax
 import numpy as np
 import optax
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unlearnax import batching, models, populations, training
 from unlearnax.digests import stable_hash
@@ -90,6 +92,38 @@ def test_growing_keeps_the_first_members(model, world, tmp_path):
     assert_same(leaves(few), [leaf[:4] for leaf in leaves(more)])
     assert_same(leaves(fit(model, RECIPE, world, 9)), leaves(more))  # as if trained in one go
     assert_same(leaves(fit(model, RECIPE, world, 2, store=store)), [leaf[:2] for leaf in leaves(more)])
+
+
+def test_more_members_than_memory_has_room_for_train_in_groups(model, world, tmp_path, monkeypatch):
+    """One group after the other, each to its end: the population is the same, and what is finished stays."""
+    whole, seen = fit(model, RECIPE, world, 7), []
+    monkeypatch.setattr(populations, "SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr(populations, "GROUP_SHARE", 1e-30)  # one member on each of the two devices
+    assert populations._most_at_once(RECIPE, model, batching.subset(world.index)) == 2
+
+    def interrupt(label, done, total):
+        seen.append((done, total))
+        if done == 8:
+            raise KeyboardInterrupt
+
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, RECIPE, world, 7, store=store, progress=interrupt)
+    assert seen == [(done, 12) for done in range(1, 9)]  # 4 groups of 3 passes
+    assert store.member_ranges(whole.digest) == [range(0, 2), range(2, 4)]
+    grouped = fit(model, RECIPE, world, 7, store=store)
+    assert_same(leaves(whole), leaves(grouped))
+    assert_same(leaves(whole), leaves(fit(model, RECIPE, world, 7, store=store)))
+
+
+@given(st.integers(0, 9), st.integers(1, 60), st.integers(1, 70))
+def test_groups_cover_every_member_once(start, count, most):
+    members = range(start, start + count)
+    found = populations._groups(members, most)
+    assert [i for group in found for i in group] == [*members]
+    sizes = [len(group) for group in found]
+    assert max(sizes) <= most
+    assert len(found) == -(-count // max(sizes)) <= -(-count // most)
 
 
 def test_the_store_is_used(model, world, tmp_path, monkeypatch):

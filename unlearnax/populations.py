@@ -20,7 +20,7 @@ from unlearnax.plugins import source_digest
 from unlearnax.recipes import Recipe
 from unlearnax.store import Store
 from unlearnax.store.chunks import Checkpoints, Chunk, begun, load_chunks, missing, save_chunk
-from unlearnax.types import Array, Model, TrainState, World
+from unlearnax.types import Array, Model, Subset, TrainState, World
 
 # Part of every population's digest: raise it when a change to training moves the numbers.
 TRAINING_VERSION = 4
@@ -34,6 +34,9 @@ NUMERICS = (
 # follows every segment; and the share of the time that checkpoints may take, beyond which segments become longer.
 SEGMENT_SECONDS = 2.0
 CHECKPOINT_SHARE = 0.05
+
+# Share of a device's memory for the states of members that train at once: more of them train one group after the other.
+GROUP_SHARE = 1 / 8
 
 Progress = Callable[[str, int, int], None]
 
@@ -176,7 +179,7 @@ def fit(
             "backend": jax.default_backend(),
         }  # fmt: skip
 
-        def train(part: range) -> Chunk:
+        def train(part: range, plan: str, progress: Progress | None) -> Chunk:
             mine = hosts.share(part)
             keys = member_keys(seed, stream, mine)
             kept = Checkpoints(store, name, part) if store and hosts.leads() else None  # as `predictions.keep`
@@ -184,14 +187,14 @@ def fit(
             states, loss, seconds, used = _train(
                 model, recipe, world, part, keys, plan, capacity, role, kept, progress, own
             )
-            states, loss = hosts.gather((states, loss), part)
+            states, loss = jax.tree.map(np.asarray, hosts.gather((states, loss), part))
             bad = np.flatnonzero(~np.isfinite(loss))
             if check_finite and len(bad):
                 raise FloatingPointError(
                     f"Expected finite losses; members {(bad[:5] + part.start).tolist()} of {role} diverged at "
                     f"learning_rate={recipe.learning_rate}."
                 )
-            made = Chunk(part, states, np.asarray(loss), seconds, used)
+            made = Chunk(part, states, loss, seconds, used)
             saved = store is None or jax.process_index() > 0 or save_chunk(store, name, made, about)
             if kept and saved:
                 kept.clear()
@@ -203,11 +206,48 @@ def fit(
             gaps = missing((chunk.members for chunk in chunks), members)
             if store and jax.process_count() == 1:
                 gaps = begun(store, name, gaps)
-            chunks = sorted([*chunks, *map(train, gaps)], key=lambda chunk: chunk.members.start)
-    # On the host: chunks from the store and from training live on different devices.
-    parts = [(chunk.states, chunk.loss) for chunk in chunks]
-    states, loss = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(a) for a in leaves]), *parts)
-    return Population(states, np.asarray(loss), chunks[-1].seconds, chunks[-1].plan, name)
+            parts = [part for gap in gaps for part in _groups(gap, _most_at_once(recipe, model, rows))]
+            for number, part in enumerate(parts):
+                chunks.append(train(part, plan, progress and _one_of(progress, number, len(parts))))
+                plan = chunks[-1].plan
+        chunks.sort(key=lambda chunk: chunk.members.start)
+    seconds, plan = chunks[-1].seconds, chunks[-1].plan
+    return Population(*_joined(chunks), seconds, plan, name)
+
+
+def _most_at_once(recipe: Recipe, model: Model, rows: Subset) -> int:
+    """Members whose training states, the optimiser's included, take `GROUP_SHARE` of the memory of all devices."""
+    state = jax.eval_shape(_init_fn(recipe, model), jax.random.key(0), rows)
+    each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    return max(int(GROUP_SHARE * plans.memory_limit() / each), 1) * jax.device_count()
+
+
+def _groups(members: range, most: int) -> list[range]:
+    """Members in as few parts as hold at most so many, about equal ones."""
+    each = -(-len(members) // -(-len(members) // most))
+    return [members[first : first + each] for first in range(0, len(members), each)]
+
+
+def _one_of(progress: Progress, number: int, parts: int) -> Progress:
+    """Progress through one of several parts, as that through all of them."""
+    return lambda label, done, total: progress(label, number * total + done, parts * total)
+
+
+def _joined(chunks: list[Chunk]) -> tuple[TrainState, np.ndarray]:
+    """States and losses of chunks in order, on the host, array by array: nothing but one array is held twice.
+
+    chunks: is emptied.
+    """
+    trees = [(chunk.states, chunk.loss) for chunk in chunks]
+    parts, structure = [jax.tree.leaves(tree) for tree in trees], jax.tree.structure(trees[0])
+    chunks.clear()
+    trees.clear()
+    if len(parts) == 1:
+        return jax.tree.unflatten(structure, map(np.asarray, parts[0]))
+    joined = []
+    while parts[0]:
+        joined.append(np.concatenate([np.asarray(part.pop()) for part in parts]))
+    return jax.tree.unflatten(structure, reversed(joined))
 
 
 @contextlib.contextmanager

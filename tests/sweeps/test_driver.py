@@ -37,7 +37,7 @@ def trained(module_cache, monkeypatch):
     """Roles that are trained."""
     monkeypatch.setenv("UNLEARNAX_CACHE", module_cache)
     roles, real = [], populations._train
-    monkeypatch.setattr(populations, "_train", lambda *args: roles.append(args[6]) or real(*args))
+    monkeypatch.setattr(populations, "_train", lambda *args: roles.append(args[7]) or real(*args))
     return roles
 
 
@@ -47,7 +47,7 @@ def swept(module_cache, tmp_path_factory):
     folder, roles, real = tmp_path_factory.mktemp("out"), [], populations._train
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNLEARNAX_CACHE", module_cache)
-        patch.setattr(populations, "_train", lambda *args: roles.append(args[6]) or real(*args))
+        patch.setattr(populations, "_train", lambda *args: roles.append(args[7]) or real(*args))
         _, tally = run_here(tiny(base=METERED, algorithms=TWO), folder, command="a command")
     return folder, tally, roles
 
