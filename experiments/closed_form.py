@@ -135,7 +135,7 @@ CLAIMS = (
     Claim(
         "Five Newton steps end at the exact minimum over R, at every rate",
         "convexity",
-        "exact",
+        "distance 0: the minimum is the only one",
         every_rate(NEWTON, "newton@five"),
     ),
     Claim(

@@ -128,7 +128,7 @@ CLAIMS = (
     Claim(
         "Where the whole concept is found the two goals are one: the held-out untraining oracle reaches both.",
         f"{SOURCE}, on S = F",
-        "by definition",
+        "distance 0, by definition",
         verdict("held-out retrain", "reaches both", rate=1.0),
     ),
     Claim(

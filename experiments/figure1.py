@@ -77,25 +77,25 @@ CLAIMS = (
     Claim(
         "Untraining: most exactly retrained models still get the forgotten circles right.",
         SOURCE,
-        "right",
+        "2 of 2 right (a drawing)",
         above(Examples(UNTRAINED, "forget", "circle"), 0.5),
     ),
     Claim(
         "Untraining: most exactly retrained models get the forgotten star wrong.",
         SOURCE,
-        "wrong",
+        "0 of 1 right (a drawing)",
         below(Examples(UNTRAINED, "forget", "star"), 0.5),
     ),
     Claim(
         "Untraining: most exactly retrained models still get other circles right, in training data and held out.",
         SOURCE,
-        "right",
+        "all right (a drawing)",
         all_of({name: above(Examples(UNTRAINED, *GROUPS[name]), 0.5) for name in HELD}),
     ),
     Claim(
         "Unlearning: most models that never saw the concept get every circle and star wrong, in S, F∖S and held out.",
         SOURCE,
-        "wrong",
+        "0 of 3 in S right, none elsewhere (a drawing)",
         all_of({name: below(Examples(UNLEARNED, *where), 0.5) for name, where in GROUPS.items()}),
     ),
 )

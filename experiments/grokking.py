@@ -111,7 +111,7 @@ def on_s(steps: int) -> Source:
 
 
 POWER, PAPER, LIANG = (
-    "Power et al. 2022, arXiv 2201.02177",
+    "Power et al. 2022, arXiv 2201.02177, Figure 1",
     "Triantafillou et al. 2026, arXiv 2604.07962",
     "Liang & Li 2025, arXiv 2512.03437",
 )
@@ -120,18 +120,19 @@ CLAIMS = (
     Claim(
         "Memorized first: after 150 steps training pairs are right (above 0.95), test pairs wrong (below 0.3)",
         POWER,
-        "training accuracy 1 long before test accuracy rises",
+        "training accuracy 100 % in fewer than 10³ steps, hardly any generalization before 10⁵",
         all_of(
             {
                 "retained": above(at("accuracy", "do_nothing", EARLY, "retain"), 0.95),
                 "test": below(at("accuracy", "do_nothing", EARLY, "other_test"), 0.3),
             }
         ),
+        setting="theirs is division modulo 97, half of the pairs, a transformer",
     ),
     Claim(
         "Then grokked: after 2,000 steps test pairs are right too (above 0.9)",
         POWER,
-        "test accuracy 1",
+        "test accuracy 100 % close to 10⁶ steps",
         above(at("accuracy", "do_nothing", LATE, "other_test"), 0.9),
     ),
     Claim(

@@ -87,7 +87,7 @@ CLAIMS = (
     Claim(
         "No algorithm within a tenth of retraining's compute removes the poison: its trace stays beyond chance after each",
         SOURCE,
-        "score above 0 for every algorithm and data set",
+        "score above 0 for every algorithm and data set, at 10 % of the compute",
         all_of({name: cheap_and_poisoned(name) for name, _ in ALGORITHMS}),
     ),
     Claim(

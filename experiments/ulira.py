@@ -99,7 +99,7 @@ CLAIMS = (
     Claim(
         "Of at least half of the algorithms U-LiRA is more accurate than the population attack",
         SOURCE,
-        "the same",
+        "≈ 50 % v clearly above",
         at_least(HALF, {name: greater(single(name), population(name)) for name in ALGORITHMS}),
     ),
     Claim(

@@ -17,10 +17,10 @@ def test_trigger_smoke(tmp_path):
     experiment = corrective.SIZES["small"][0]
     assert experiment.name == corrective.TRIGGER
     short = {"fine_tune": {"epochs": 1}, "neg_grad_plus": {"epochs": 1}, "scrub": {"epochs": 1, "max_epochs": 1},
-             "potion": {"max_trials": 3}, "rem": {"epochs": 1}}  # fmt: skip
+             "npo": {"epochs": 1}, "ssd": {}, "potion": {"max_trials": 3}, "rem": {"epochs": 1}}  # fmt: skip
     recipe = dataclasses.replace(experiment.recipe, epochs=2)
     algorithms = tuple((name, tuple(args.items())) for name, args in short.items())
-    assert len(smoke(corrective, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == 4
+    assert len(smoke(corrective, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == 6
 
 
 @pytest.mark.slow

@@ -36,4 +36,4 @@ def test_class_smoke(tmp_path):
     found = smoke(
         relearning, experiment, tmp_path, algorithms=short, recipe=dataclasses.replace(experiment.recipe, epochs=3)
     )
-    assert len(found) == 6
+    assert len(found) == 7
