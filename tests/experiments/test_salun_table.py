@@ -66,4 +66,6 @@ def test_smoke(tmp_path):
     short = {"influence": {"iterations": 2}}
     algorithms = tuple((name, dict(args) | short.get(name, {"epochs": 1})) for name, args in experiment.algorithms)
     recipe = dataclasses.replace(experiment.recipe, epochs=2)
-    assert len(smoke(salun_table, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == len(salun_table.CLAIMS)
+    assert len(smoke(salun_table, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == len(
+        salun_table.CLAIMS
+    )
