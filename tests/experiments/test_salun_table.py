@@ -69,3 +69,10 @@ def test_smoke(tmp_path):
     assert len(smoke(salun_table, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == len(
         salun_table.CLAIMS
     )
+
+
+def test_published_gaps_are_the_means_of_the_published_rows():
+    retrain = salun_table.PUBLISHED["retrain"]
+    for name, row in salun_table.PUBLISHED.items():
+        gaps = [abs(mine - theirs) for mine, theirs in zip(row[:4], retrain[:4], strict=True)]
+        assert row.gap == pytest.approx(sum(gaps) / 4, abs=0.011), name
