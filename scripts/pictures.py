@@ -239,7 +239,9 @@ def salun_table(runs: Runs) -> Figure:
                    hollow=True, marker="D"),
         ])  # fmt: skip
     axes[0].set(title="average gap to retraining", xlabel="points", xlim=(0, 8))
-    axes[0].legend(frameon=False, fontsize=7, loc="lower right")
+    names = {"influence": "IU", "gradient_ascent": "GA", "boundary_shrink": "BS", "fine_tune": "FT", module.RL: "RL"}
+    axes[0].set_yticks(range(len(rows)), [names.get(plain(name), said(name)) for name in rows])
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, fontsize=7, ncols=2, loc="outside upper right")
     axes[1].axvline(
         100 * module.value(module.MIA, module.RETRAIN)(runs).value, color=BLUE, linewidth=0.8, linestyle=":"
     )
