@@ -10,8 +10,8 @@ methods retain.
   R fail on regular corruption that is hardly discovered; REM holds up everywhere.
 
 Command: unlearnax run experiments/corrective.py --size small
-Runtime: small 91 s, medium 306 s on 2 CPU cores; full, which wants a GPU, not run yet.
-Expected numbers: docs/experiments/corrective.md.
+Runtime: small 91 s, medium 306 s on 2 CPU cores; full not run yet; GPU: not measured.
+Expected (small): of triggered test examples Potion heals 75 %, retraining 0 %; docs/experiments/corrective.md.
 
 Differs from the sources: digits and a small MLP that memorizes instead of CIFAR and ResNets; healing of a trigger is
 measured on all triggered test examples, that of labels on all corrupted training rows, times accuracy on clean tests.

@@ -1,7 +1,7 @@
 """The paper's Figure 1 from real populations: what do untraining and unlearning make of one star and two circles?
 
 Command: unlearnax run experiments/figure1.py
-Runtime: small 22 s on 2 CPU cores, medium 101 s of CPU time; full, which wants a GPU, not run yet
+Runtime: small 22 s on 2 CPU cores, medium 101 s of CPU time; full not run yet; GPU: not measured
 Expected: all claims reproduced on seeds 0, 1 and 2; the forgotten star is right in 100 % of originals and 0 % of A(D∖S)
 Draws: figures/examples-*.png and .pdf in the run's folder
 

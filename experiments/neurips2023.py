@@ -12,7 +12,7 @@ Commands:
     unlearnax run experiments/neurips2023.py --size medium    digits, 7 entries, 512 and 64 runs, 3 forget sets
     unlearnax run experiments/neurips2023.py --size full      CIFAR-10 and ResNet-18, 512 and 128 runs, on a GPU
 
-Runtime: small 98 s on 2 CPU cores; medium and full not run yet
+Runtime: small 98 s on 2 CPU cores; medium and full not run yet; GPU: not measured
 Expected numbers (small): F of retrained v retrained models 0.20; scores 0.04 (places 2 and 3), 0.03 (fine-tuning), 0.006
 (SCRUB), 0.004 (place 1); see docs/experiments/neurips2023.md
 

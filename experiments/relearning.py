@@ -8,8 +8,9 @@ The whole concept is handed over (S = F).  Two kinds of knowledge:
   V: a model that gets V's wrong labels back after training on T had them all along (Deeb & Roger 2024, arXiv 2410.08827).
 
 Command: unlearnax run experiments/relearning.py --size small
-Runtime: small 55 s, medium 178 s on 2 CPU cores; full, which wants a GPU, not run yet.
-Expected numbers: docs/experiments/relearning.md.
+Runtime: small 55 s, medium 178 s on 2 CPU cores; full not run yet; GPU: not measured.
+Expected (small): after training on T oracle-matched originals are right on 83 % of V, retrained models on 14 %;
+docs/experiments/relearning.md.
 
 Differs from the sources: small networks and images instead of language models, facts are wrong labels instead of
 sentences, exact oracles of many members, UNDO distils for a fixed number of epochs.  Deeb & Roger themselves find that
