@@ -10,7 +10,7 @@ methods retain.
   R fail on regular corruption that is hardly discovered; REM holds up everywhere.
 
 Command: unlearnax run experiments/corrective.py --size small
-Runtime: small 91 s, medium 306 s on 2 CPU cores; full not run yet; GPU: not measured.
+Runtime: small 256 s on 2 CPU cores beside other work, medium 306 s on 2 idle ones; full not run yet; GPU: not measured.
 Expected (small): of triggered test examples Potion heals 75 %, retraining 0 %; docs/experiments/corrective.md.
 
 Differs from the sources: digits and a small MLP that memorizes instead of CIFAR and ResNets; healing of a trigger is
