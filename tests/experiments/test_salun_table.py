@@ -66,9 +66,10 @@ def test_smoke(tmp_path):
     short = {"influence": {"iterations": 2}}
     algorithms = tuple((name, dict(args) | short.get(name, {"epochs": 1})) for name, args in experiment.algorithms)
     recipe = dataclasses.replace(experiment.recipe, epochs=2)
-    assert len(smoke(salun_table, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == len(
-        salun_table.CLAIMS
-    )
+    found, runs = smoke(salun_table, experiment, tmp_path, algorithms=algorithms, recipe=recipe)
+    assert len(found) == len(salun_table.CLAIMS)
+    ua = {name: salun_table.value(salun_table.UA, name)(runs).value for name in ("do_nothing", salun_table.RETRAIN)}
+    assert ua["do_nothing"] < ua[salun_table.RETRAIN]
 
 
 def test_published_gaps_are_the_means_of_the_published_rows():
