@@ -149,8 +149,8 @@ CLAIMS = (
         greater(repaired(RETRAIN, RANDOM, HIGH), repaired("potion", RANDOM, HIGH), by=0.1),
     ),
     Claim(
-        "Methods that train on R fail on a trigger of which a tenth was discovered: at least two of three, and "
-        "retraining, repair less than Potion by more than 0.1",
+        "Methods that train on R, and retraining, fail on a trigger of which a tenth was discovered: at least three of these "
+        "four repair less than Potion by more than 0.1",
         REM,
         "fail at high regularity and low discovery",
         at_least(
