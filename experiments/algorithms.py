@@ -3,6 +3,7 @@
 Commands:
     unlearnax run experiments/algorithms.py --size digits
     unlearnax run experiments/algorithms.py --size fashion
+Runtime and expected numbers: docs/algorithms.md, for each algorithm; GPU: not measured
 
 Each size is one experiment with plain training for all algorithms that work with it, and one for each training rule, whose
 oracles are trained under that rule.  `scripts/algorithm_table.py` makes docs/algorithms.md of the results, with runtimes.

@@ -10,8 +10,8 @@ methods retain.
   R fail on regular corruption that is hardly discovered; REM holds up everywhere.
 
 Command: unlearnax run experiments/corrective.py --size small
-Runtime: small 91 s, medium 306 s on 2 CPU cores; full, which wants a GPU, not run yet.
-Expected numbers: docs/experiments/corrective.md.
+Runtime: small 256 s on 2 CPU cores beside other work, medium 306 s on 2 idle ones; full not run yet; GPU: not measured.
+Expected (small): of triggered test examples Potion heals 75 %, retraining 0 %; docs/experiments/corrective.md.
 
 Differs from the sources: digits and a small MLP that memorizes instead of CIFAR and ResNets; healing of a trigger is
 measured on all triggered test examples, that of labels on all corrupted training rows, times accuracy on clean tests.
@@ -23,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from unlearnax.claims import At, Check, Claim, above, all_of, at_least, difference, greater
+from unlearnax.claims import At, Check, Claim, above, all_of, at_least, difference, greater, of_algorithms
 from unlearnax.experiment import Experiment, on_seeds
 from unlearnax.recipes import Recipe
 
@@ -65,7 +65,7 @@ RESNET = Recipe(model="resnet9", weight_decay=5e-4, epochs=40, batch_size=512)
 CIFAR = dataclasses.replace(
     BASE, dataset="cifar10", recipe=RESNET, members=32, discovery_rates=(LOW, 0.3, 0.5, HIGH, 1.0)
 )
-SMALL = dataclasses.replace(BASE, members=5, algorithms=tuple((name, ()) for name in (*ON_R, "potion", "rem")))
+SMALL = dataclasses.replace(BASE, members=5)
 
 SIZES = {
     "small": corruptions(SMALL, patch=2),
@@ -87,13 +87,22 @@ def cured(candidate: str, rate: float) -> At:
 
 
 def holds_up(run: str, rate: float) -> Check:
-    """REM is within 0.1 of each of the others."""
+    """REM is within 0.1 of every other algorithm of the runs and of retraining."""
     rem = repaired("rem", run, rate)
-    return all_of(
-        {name: above(difference(rem, repaired(name, run, rate)), -0.1) for name in (*ON_R, "potion", RETRAIN)}
-    )
+
+    def make(names: list[str]) -> Check:
+        others = [name for name in (*names, RETRAIN) if name != "rem"]
+        return all_of({name: above(difference(rem, repaired(name, run, rate)), -0.1) for name in others})
+
+    return of_algorithms(make)
 
 
+def utility(candidate: str) -> At:
+    """Accuracy on clean test examples where a tenth of the trigger was discovered."""
+    return At("test_accuracy", candidate, "", "other_test", LOW, TRIGGER)
+
+
+AVERAGE = "theirs is an average over CIFAR-10 and CIFAR-100, 0.2 to 2 % poisoned, one sample to all of it discovered"
 POTION, REM = "Schoepf et al. 2024, arXiv 2406.09173", "Schoepf et al. 2026, arXiv 2505.17730"
 
 CLAIMS = (
@@ -101,15 +110,30 @@ CLAIMS = (
         "A tenth of a trigger discovered: dampening (Potion) gives more triggered test examples their true label than "
         "retraining without the discovered rows does",
         POTION,
-        "healed 93.7 % v 40.7 %",
+        "healed 93.72 % v 40.68 %",
         greater(cured("potion", LOW), cured(RETRAIN, LOW)),
-        setting="theirs is an average over CIFAR-10 and CIFAR-100, 0.2 to 2 % poisoned, one sample to all of it discovered",
+        setting=AVERAGE,
+    ),
+    Claim(
+        "Of that trigger Potion removes more than SSD, the dampening that it builds on",
+        POTION,
+        "healed 93.72 % v 83.41 %",
+        greater(cured("potion", LOW), cured("ssd", LOW)),
+        setting=AVERAGE,
+    ),
+    Claim(
+        "And it costs less: Potion's accuracy on clean test examples is above SSD's",
+        POTION,
+        "accuracy lost: 1.41 v 5.68 points",
+        greater(utility("potion"), utility("ssd")),
+        setting=AVERAGE,
     ),
     Claim(
         "Retraining without the discovered tenth keeps the trigger: more than half of triggered test examples get its label",
         POTION,
-        "none",
+        "40.68 % healed",
         above(At("corrupted_label_rate", RETRAIN, "", "concept_test", LOW, TRIGGER), 0.5),
+        setting=AVERAGE,
     ),
     Claim(
         "The trigger is there at all: the originals give more than half of triggered test examples its label",
@@ -125,8 +149,8 @@ CLAIMS = (
         greater(repaired(RETRAIN, RANDOM, HIGH), repaired("potion", RANDOM, HIGH), by=0.1),
     ),
     Claim(
-        "Methods that train on R fail on a trigger of which a tenth was discovered: at least two of three, and "
-        "retraining, repair less than Potion by more than 0.1",
+        "Methods that train on R, and retraining, fail on a trigger of which a tenth was discovered: at least three of these "
+        "four repair less than Potion by more than 0.1",
         REM,
         "fail at high regularity and low discovery",
         at_least(
@@ -144,8 +168,8 @@ CLAIMS = (
         at_least(1, {n: greater(repaired(n, RANDOM, HIGH), repaired("potion", RANDOM, HIGH)) for n in ON_R}),
     ),
     Claim(
-        "REM holds up over the whole grid: in each of the six cells within 0.1 of Potion, of three methods that train on R "
-        "and of retraining",
+        "REM holds up over the whole grid: in each of the six cells within 0.1 of Potion, SSD and NPO, of three methods that "
+        "train on R and of retraining",
         REM,
         "strong across the whole space",
         all_of(

@@ -9,7 +9,7 @@ Commands:
     unlearnax run experiments/deep_unlearn.py --size medium    6,000 images of Fashion-MNIST, 17 algorithms, 3 forget sets
     unlearnax run experiments/deep_unlearn.py --size full      CIFAR-10 and ResNet-18, 3 forget sets, on a GPU
 
-Runtime: small 56 s on 2 CPU cores; medium and full not run yet
+Runtime: small 56 s on 2 CPU cores; medium and full not run yet; GPU: not measured
 Expected numbers (small): docs/experiments/deep_unlearn.md; average gap .036 (MSG), .157 (CT), .050 (NegGrad+), .013 (GA)
 
 Names here: MSG is `magnitude_gradient`, CT `transpose_kernels`, NegGrad+ `neg_grad_plus`, GA `gradient_ascent`.  SRL, new

@@ -1,7 +1,7 @@
 """The paper's Figure 1 from real populations: what do untraining and unlearning make of one star and two circles?
 
 Command: unlearnax run experiments/figure1.py
-Runtime: small 22 s on 2 CPU cores, medium 101 s of CPU time; full, which wants a GPU, not run yet
+Runtime: small 22 s on 2 CPU cores, medium 101 s of CPU time; full not run yet; GPU: not measured
 Expected: all claims reproduced on seeds 0, 1 and 2; the forgotten star is right in 100 % of originals and 0 % of A(D∖S)
 Draws: figures/examples-*.png and .pdf in the run's folder
 
@@ -77,25 +77,25 @@ CLAIMS = (
     Claim(
         "Untraining: most exactly retrained models still get the forgotten circles right.",
         SOURCE,
-        "right",
+        "2 of 2 right (a drawing)",
         above(Examples(UNTRAINED, "forget", "circle"), 0.5),
     ),
     Claim(
         "Untraining: most exactly retrained models get the forgotten star wrong.",
         SOURCE,
-        "wrong",
+        "0 of 1 right (a drawing)",
         below(Examples(UNTRAINED, "forget", "star"), 0.5),
     ),
     Claim(
         "Untraining: most exactly retrained models still get other circles right, in training data and held out.",
         SOURCE,
-        "right",
+        "all right (a drawing)",
         all_of({name: above(Examples(UNTRAINED, *GROUPS[name]), 0.5) for name in HELD}),
     ),
     Claim(
         "Unlearning: most models that never saw the concept get every circle and star wrong, in S, F∖S and held out.",
         SOURCE,
-        "wrong",
+        "0 of 3 in S right, none elsewhere (a drawing)",
         all_of({name: below(Examples(UNLEARNED, *where), 0.5) for name, where in GROUPS.items()}),
     ),
 )

@@ -4,7 +4,7 @@ Commands:
     unlearnax run experiments/metric_mismatch.py                  digits, one forget set
     unlearnax run experiments/metric_mismatch.py --size medium    6,000 images of Fashion-MNIST, three forget sets
     unlearnax run experiments/metric_mismatch.py --size full      all of Fashion-MNIST, a convolutional network, on a GPU
-Runtime: small 24 s on 2 CPU cores after discovery_rate.py, medium 208 s; full, which wants a GPU, not run yet
+Runtime: small 24 s on 2 CPU cores after discovery_rate.py, medium 208 s; full not run yet; GPU: not measured
 Expected (small): τ = -0.58 between distances to the two oracles, 0.79 between two metrics of untraining
 Draws: figures/ranks.png and .pdf: a line an algorithm, its rank by each metric
 

@@ -19,10 +19,12 @@ PAGE = Path(__file__).parent.parent / "docs/api.md"
 # Beside the names of the package itself, which come from `unlearnax.__all__`.
 EXTENSIONS = {
     "unlearnax.types": ("Model", "Metric"),
+    "unlearnax.algorithms": ("batch", "cross_entropy", "divergence", "training_loss", "check_optimisation", "sgd", "minimise",
+                             "begin", "optimise", "end"),
     "unlearnax.probes": ("Probe",),
     "unlearnax.sweeps.spec": ("Sweep",),
     "unlearnax.claims": ("Claim",),
-}
+}  # fmt: skip
 INTRO = """# API reference
 
 Made by `python scripts/api_reference.py` from the docstrings. [The tutorial](tutorial.md) shows them at work,

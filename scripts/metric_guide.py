@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -257,6 +258,36 @@ def fooling_table(rows, metrics, posers: list[str], verdicts: Mapping[str, str])
     return [*lines, "", f"Taken in by at least one impostor: {', '.join(fooled)}. {REMARK}"]
 
 
+def wrapped(text: str, width: int = 120) -> str:
+    """Markdown with paragraphs and list items filled to the width; tables, headings, images and code stay as they are."""
+    lines: list[str] = []
+    paragraph: list[str] = []
+    code = False
+
+    def flush() -> None:
+        if paragraph:
+            indent = "  " if paragraph[0].startswith("- ") else ""
+            lines.extend(
+                textwrap.wrap(
+                    " ".join(paragraph), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+                )
+            )
+            paragraph.clear()
+
+    for line in text.splitlines():
+        fence = line.startswith("```")
+        if code or fence or not line or line[0] in "#|!":
+            flush()
+            lines.append(line)
+        else:
+            if line.startswith("- "):
+                flush()
+            paragraph.append(line.strip())
+        code ^= fence
+    flush()
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def main(args: Args) -> None:
     """Trains, measures, draws, writes."""
     from unlearnax.evaluation import POOLED
@@ -307,7 +338,7 @@ def main(args: Args) -> None:
     text += [OUTSIDE.rstrip(), *(f"| `{name}` | {p.question} | {p.caution} |" for name, p in PROBES.items()), ""]
     text += ["## What fools each metric", "", FOOLING]
     text += fooling_table(rows, METRICS, list(posers), verdicts)
-    (args.out / "metrics.md").write_text("\n".join(text).rstrip() + "\n")
+    (args.out / "metrics.md").write_text(wrapped("\n".join(text)))
     console.print(f"all: {time.perf_counter() - started:.0f} s")
 
 

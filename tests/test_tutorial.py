@@ -40,6 +40,12 @@ def tutorial(tmp_path, monkeypatch, capsys):
     return tmp_path
 
 
+def test_no_private_name_is_shown():
+    names = re.findall(r"\b(?:from|import) .*", TUTORIAL.read_text())
+    assert names
+    assert not [line for line in names if re.search(r"[\s.]_\w", line)]
+
+
 def test_every_block(tutorial, capsys):
     text = TUTORIAL.read_text()
     found = BLOCK.findall(text)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from unlearnax import plugins
-from unlearnax.claims import NO_NUMBER, judge
+from unlearnax.claims import NO_NUMBER, At, judge
 from unlearnax.experiment import build_problems, check_problems, resolve, run
 from unlearnax.report.load import Run, load
 
@@ -42,11 +42,17 @@ def check_numbers(module, runs):
         assert found.outcome != NO_NUMBER, (claim.text, found.note)
 
 
+def number(runs, metric, candidate, slice="", *, oracle="", **where):
+    """One number of the runs."""
+    return At(metric, candidate, oracle, slice, **where)(runs).value
+
+
 def smoke(module, experiment, folder, **changes):
-    """Runs one variant, changed; the findings of those claims that read no other one."""
+    """Runs one variant, changed; the findings of those claims that read no other one, and the run by its name."""
     changed = dataclasses.replace(experiment, **{"members": 3, "store": False} | changes)
     run(changed, folder)
-    found = [judge(claim, {0: {changed.name: load(folder)}})[0] for claim in module.CLAIMS]
+    runs = {changed.name: load(folder)}
+    found = [judge(claim, {0: runs})[0] for claim in module.CLAIMS]
     missing = [each.note for each in found if each.outcome == NO_NUMBER and not each.note.startswith("no run")]
     assert not missing
-    return [each for each in found if each.outcome != NO_NUMBER]
+    return [each for each in found if each.outcome != NO_NUMBER], runs

@@ -28,7 +28,7 @@ def test_newton_smoke(tmp_path):
     newton = closed_form.SIZES["small"][0]
     assert newton.name == closed_form.NEWTON
     recipe = dataclasses.replace(newton.recipe, epochs=8)
-    found = smoke(closed_form, newton, tmp_path, recipe=recipe)
+    found, _ = smoke(closed_form, newton, tmp_path, recipe=recipe)
     assert [each.outcome for each in found] == [REPRODUCED] * 3
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from experiment_smoke import check_sizes, load_experiment, smoke
+from experiment_smoke import check_sizes, load_experiment, number, smoke
 
 from unlearnax.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
 from unlearnax.data import load
@@ -76,4 +76,8 @@ def test_smoke(tmp_path):
     algorithms = tuple(pair for pair in algorithms if pair[0].rpartition(":")[2] in few)
     recipe = dataclasses.replace(experiment.recipe, epochs=2)
     changes = {"algorithms": algorithms, "recipe": recipe, "members": 8}
-    assert len(smoke(deep, experiment, tmp_path, **changes)) == len(deep.CLAIMS)
+    found, runs = smoke(deep, experiment, tmp_path, **changes)
+    assert len(found) == len(deep.CLAIMS)
+    error = lambda candidate: number(runs, "unlearning_accuracy", candidate, "forget")  # noqa: E731
+    assert error("do_nothing") < error("oracle retrain")  # S is unseen data to retrained models
+    assert deep.gap("held-out retrain")(runs).value < deep.gap(deep.CT)(runs).value

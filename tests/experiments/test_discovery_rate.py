@@ -5,7 +5,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from experiment_smoke import check_numbers
+from experiment_smoke import check_numbers, number
 
 from unlearnax import plugins
 from unlearnax.data.fashion_mnist import find_folder
@@ -78,3 +78,8 @@ def test_claims_of_a_short_run(file, members, tmp_path):
     run(experiment, tmp_path)
     runs = {experiment.name: load(tmp_path)}
     check_numbers(file, runs)
+    for rate in experiment.discovery_rates:
+        right = {
+            name: number(runs, "accuracy", name, "forget", rate=rate) for name in ("oracle concept_free", "do_nothing")
+        }
+        assert right["oracle concept_free"] == 0 < right["do_nothing"]

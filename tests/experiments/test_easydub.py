@@ -31,5 +31,7 @@ def test_claims_of_a_short_run(tmp_path):
     recipe = dataclasses.replace(easydub.SMALL.recipe, model_args=(("widths", (8,)),), epochs=2)
     # Another S: memorization would have to be estimated.
     changes = {"problem": "random_subset", "problem_args": (("size", 0.05),), "algorithms": short, "recipe": recipe}
-    found = smoke(easydub, easydub.SMALL, tmp_path, members=4, **changes)
+    found, runs = smoke(easydub, easydub.SMALL, tmp_path, members=4, **changes)
     assert len(found) == len(easydub.CLAIMS)
+    for part in easydub.SLICES:  # an epoch from scratch is farther off than the recipe run again
+        assert easydub.klom("held-out retrain", part)(runs).value < easydub.klom(easydub.again(1.0), part)(runs).value

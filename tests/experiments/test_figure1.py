@@ -40,4 +40,6 @@ def test_claims_and_picture_of_a_short_run(tmp_path):
     for claim in FILE.CLAIMS:
         (found,) = judge(claim, {0: runs}).values()
         assert found.outcome != NO_NUMBER, found.note
+    for label in ("circle", "star"):  # no label of the concept is there to be learned
+        assert FILE.Examples(FILE.UNLEARNED, "forget", label)(runs).value == 0
     assert any(path.name.startswith("examples-shapes") for path in write_figures(tmp_path))

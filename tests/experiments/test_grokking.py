@@ -8,6 +8,7 @@ import pytest
 from experiment_smoke import check_sizes, load_experiment, smoke
 
 from unlearnax import batching, models
+from unlearnax.claims import REPRODUCED
 from unlearnax.experiment import load_splits
 from unlearnax.training import make_training
 
@@ -43,4 +44,6 @@ def test_smoke(tmp_path):
     assert early.name == grokking.named(grokking.EARLY)
     short = {name: {"epochs": 1} | ({"max_epochs": 1} if name == "scrub" else {}) for name in grokking.ALGORITHMS}
     algorithms = tuple((name, tuple(args.items())) for name, args in short.items())
-    assert len(smoke(grokking, early, tmp_path, algorithms=algorithms)) == 3
+    found, _ = smoke(grokking, early, tmp_path, algorithms=algorithms)
+    assert len(found) == 3
+    assert [each.outcome for each in found[:2]] == [REPRODUCED] * 2  # memorized, and S by those that saw it alone

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from experiment_smoke import check_numbers, load_experiment
+from experiment_smoke import check_numbers, load_experiment, number
 
 from unlearnax.experiment import build_problems, check_problems, resolve, run
 from unlearnax.report.load import load
@@ -41,3 +41,6 @@ def test_claims_of_a_short_run(tmp_path):
         run(short, tmp_path / short.name)
         runs[short.name] = load(tmp_path / short.name)
     check_numbers(FILE, runs)
+    # To models that never saw them the most memorized examples are the hardest.
+    right = {level: number(runs, "accuracy", "oracle retrain", "forget", run=level) for level in FILE.LEVELS}
+    assert right[FILE.HIGH] < right[FILE.RANDOM] < right[FILE.LOW]

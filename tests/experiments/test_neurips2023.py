@@ -78,3 +78,4 @@ def test_smoke(tmp_path):
         run(changed, tmp_path / changed.name)
         runs[changed.name] = load(tmp_path / changed.name)
     check_numbers(neurips, runs)
+    assert neurips.score("do_nothing")(runs).value < neurips.score(neurips.HELD_OUT)(runs).value

@@ -15,5 +15,6 @@ def test_sizes_and_claims():
 @pytest.mark.slow
 def test_smoke(tmp_path):
     (experiment,) = poisoning.SIZES["small"]
-    found = smoke(poisoning, experiment, tmp_path, recipe=dataclasses.replace(experiment.recipe, epochs=2))
+    found, runs = smoke(poisoning, experiment, tmp_path, recipe=dataclasses.replace(experiment.recipe, epochs=2))
     assert len(found) == len(poisoning.CLAIMS)
+    assert poisoning.trace("do_nothing")(runs).value > poisoning.trace("oracle retrain")(runs).value

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from experiment_smoke import check_sizes, load_experiment, smoke
+from experiment_smoke import check_sizes, load_experiment, number, smoke
 
 relearning = load_experiment("relearning")
 
@@ -33,7 +33,10 @@ def test_tuning_seed_is_no_reported_seed():
 def test_class_smoke(tmp_path):
     experiment = relearning.SIZES["small"][0]
     short = tuple((name, tuple((dict(args) | {"epochs": 1}).items())) for name, args in experiment.algorithms)
-    found = smoke(
+    found, runs = smoke(
         relearning, experiment, tmp_path, algorithms=short, recipe=dataclasses.replace(experiment.recipe, epochs=3)
     )
-    assert len(found) == 6
+    assert len(found) == 7
+    known = {name: number(runs, "accuracy", name, "forget") for name in ("do_nothing", "oracle concept_free")}
+    assert known["oracle concept_free"] == 0 < known["do_nothing"]
+    assert relearning.area(f"held-out {relearning.ORACLE}")(runs).value < relearning.area("do_nothing")(runs).value

@@ -66,4 +66,14 @@ def test_smoke(tmp_path):
     short = {"influence": {"iterations": 2}}
     algorithms = tuple((name, dict(args) | short.get(name, {"epochs": 1})) for name, args in experiment.algorithms)
     recipe = dataclasses.replace(experiment.recipe, epochs=2)
-    assert len(smoke(salun_table, experiment, tmp_path, algorithms=algorithms, recipe=recipe)) == 5
+    found, runs = smoke(salun_table, experiment, tmp_path, algorithms=algorithms, recipe=recipe)
+    assert len(found) == len(salun_table.CLAIMS)
+    ua = {name: salun_table.value(salun_table.UA, name)(runs).value for name in ("do_nothing", salun_table.RETRAIN)}
+    assert ua["do_nothing"] < ua[salun_table.RETRAIN]
+
+
+def test_published_gaps_are_the_means_of_the_published_rows():
+    retrain = salun_table.PUBLISHED["retrain"]
+    for name, row in salun_table.PUBLISHED.items():
+        gaps = [abs(mine - theirs) for mine, theirs in zip(row[:4], retrain[:4], strict=True)]
+        assert row.gap == pytest.approx(sum(gaps) / 4, abs=0.011), name

@@ -1,6 +1,8 @@
 """Unlearning algorithms: each a factory ``(model, **hyperparameters) -> UnlearnFn``.
 
-Each family's file ends in its entries of the one dict, `ALGORITHMS`.
+Each family's file ends in its entries of the one dict, `ALGORITHMS`.  Beside them stand the pieces that they are made of,
+for algorithms of your own: `batch`, `begin`, `check_optimisation`, `cross_entropy`, `divergence`, `end`, `minimise`,
+`optimise`, `sgd` and `training_loss`.
 """
 
 from unlearnax.algorithms import adaptive as _adaptive
@@ -38,6 +40,18 @@ from unlearnax.algorithms import tied_dropout as _tied_dropout
 from unlearnax.algorithms import undial as _undial
 from unlearnax.algorithms import undo as _undo
 from unlearnax.algorithms import unsir as _unsir
+from unlearnax.algorithms._common import (
+    batch,
+    begin,
+    check_optimisation,
+    cross_entropy,
+    divergence,
+    end,
+    minimise,
+    optimise,
+    sgd,
+    training_loss,
+)
 from unlearnax.algorithms.adaptive import assd, potion
 from unlearnax.algorithms.amnesiac import amnesiac
 from unlearnax.algorithms.ascent import gradient_ascent, neg_grad_plus, npo
@@ -120,16 +134,22 @@ __all__ = [
     "ascent_kl",
     "assd",
     "bad_teacher",
+    "batch",
+    "begin",
     "boundary_shrink",
     "certified_removal",
     "cf_k",
+    "check_optimisation",
     "class_weighted_noise",
+    "cross_entropy",
     "decoupled_reset",
     "descent_to_delete",
+    "divergence",
     "do_nothing",
     "dp_sgd",
     "dpo",
     "duck",
+    "end",
     "etd",
     "eu_k",
     "fanchuan",
@@ -144,10 +164,12 @@ __all__ = [
     "lfssd",
     "lipschitz",
     "magnitude_gradient",
+    "minimise",
     "neg_grad_plus",
     "newton",
     "npo",
     "ntk_forgetting",
+    "optimise",
     "potion",
     "prune_match",
     "random_label",
@@ -157,10 +179,12 @@ __all__ = [
     "salun",
     "scrub",
     "scrub_rewind",
+    "sgd",
     "sim_npo",
     "sisa",
     "ssd",
     "task_vector",
+    "training_loss",
     "transpose_kernels",
     "undial",
     "undo",
