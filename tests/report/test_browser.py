@@ -1,6 +1,7 @@
 """The pages in a real browser: quiet, offline, within a phone's width, and every control does what it says."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -43,7 +44,10 @@ def files(tmp_path_factory, run, make, provenance):
     results.write(folder / "b", make(seed=1), provenance | {"experiment": "another_one_with_a_long_name" * 4})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "write_figures", lambda folder: [])
+        old = [dataclasses.replace(r, margins=b"") if isinstance(r, results.ExampleRow) else r for r in run]
+        results.write(folder / "old", old, provenance)
         return {
+            "old": write_report(folder / "old"),
             "run": write_report(folder / "a"),
             "set": write_report(folder / "a", folder / "b"),
             "leaderboard": write_leaderboard(folder / "a", folder / "b", out=folder / "leaderboard.html"),
@@ -291,6 +295,41 @@ def test_worst_examples_first(visit):
     assert numbers() == [4, 1, 0, 3]
     assert "50 % [40, 60]" not in tab.locator("#example-table").inner_text()
     assert "25 % [15, 35]" in tab.locator("#example-table").inner_text()
+
+
+def test_margins_of_the_members_are_drawn(visit):
+    tab = visit("run")
+    strips = tab.locator("#example-table svg.strip")
+    assert strips.count() == 5
+    said = strips.nth(0).get_attribute("aria-label")  # example 0: SCRUB's margins from −6 to −4, the oracles' 5 and −5
+    assert said == (
+        "Margins of the members. scrub: median −5.0, −6.0 to −4.0; untraining oracle A(D∖S): median 5.0, 5.0 to 5.0; "
+        "unlearning oracle A(D∖F): median −5.0, −5.0 to −5.0"
+    )
+    places = "lines => lines.map(l => Number(l.getAttribute('x1')))"
+    scrub, oracle = (strips.nth(0).locator(".lane").nth(n).locator(".stroke").evaluate_all(places) for n in (0, 1))
+    assert len(scrub) == results.LEVELS
+    assert scrub == sorted(scrub)
+    assert len(set(oracle)) == 1
+    assert max(scrub) < float(strips.nth(0).locator(".zero").get_attribute("x1")) < oracle[0]
+    assert "members −6.0 to −4.0" in tab.locator("#example-table").inner_text()
+    tab.locator("#example-by").select_option("spread")  # mean distances of 10, 7.5, 5.0, (not there), 2.6: it spreads
+    numbers = tab.locator("#example-table tbody th span:not(.sub)").all_inner_texts()
+    assert [int(name.rpartition(" ")[2]) for name in numbers] == [0, 1, 2, 4, 3]
+    for scheme in ("light", "dark"):  # seen on either ground
+        visit("run", 390, scheme)
+        fill = strips.nth(0).locator(".u circle").evaluate("e => getComputedStyle(e).fill")
+        below = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        dot, ground = (sum(map(int, re.findall(r"\d+", c)[:3])) for c in (fill, below))
+        assert abs(dot - ground) > 250
+
+
+def test_a_run_that_kept_means_only_has_no_strips(visit):
+    tab = visit("old")
+    assert tab.locator("#example-table tbody tr").count() == 5
+    assert tab.locator("#example-table svg").count() == 0
+    assert tab.locator("#example-by option:not([hidden])").count() == 2
+    assert not tab.locator("p[data-spread]").is_visible()
 
 
 def test_the_leaderboard_filters_and_sorts(visit):

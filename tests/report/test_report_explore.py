@@ -84,8 +84,11 @@ def test_gallery_tells_what_each_population_makes_of_each_example(records, make_
     assert base64.b64decode(found["examples"][0]["png"]).startswith(b"\x89PNG")
     assert list(found["oracles"]) == [RETRAIN, style.oracle_name("concept_free")]
     expected = [[i / 4, max(i / 4 - 0.1, 0), min(i / 4 + 0.1, 1), 2.5 * i - 5] for i in range(5)]
-    assert found["candidates"] == {"scrub": expected}
-    assert found["oracles"][RETRAIN][3] == [1.0, 0.9, 1.0, None]  # a margin that is not there
+    assert list(found["candidates"]) == ["scrub"]
+    assert [told[:4] for told in found["candidates"]["scrub"]] == expected
+    spreads = [told[4] for told in found["candidates"]["scrub"]]
+    assert [(s[0], s[9], s[-1]) for s in spreads] == [(1.5 * i - 6, 2.5 * i - 5, 3.5 * i - 4) for i in range(5)]
+    assert found["oracles"][RETRAIN][3] == [1.0, 0.9, 1.0, None]  # margins that are not there
 
 
 def test_no_gallery_without_examples(run):

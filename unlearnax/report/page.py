@@ -23,7 +23,16 @@ ASSETS = Path(__file__).parent / "assets"  # templates, styles, and the parts of
 FILE = "report.html"
 # Parts of the page's script: concatenated in this order they are one function.
 BASE_SCRIPTS = ("base.js", "tables.js", "copy.js")
-PLOT_SCRIPTS = ("filter.js", "plots.js", "compass.js", "ranks.js", "frontier.js", "examples.js", "chooser.js")
+PLOT_SCRIPTS = (
+    "filter.js",
+    "plots.js",
+    "compass.js",
+    "ranks.js",
+    "frontier.js",
+    "strips.js",
+    "examples.js",
+    "chooser.js",
+)
 LEADING_KEYS = ("experiment", "git_commit", "versions", "device", "seeds", "plan", "wall_seconds")
 OWN_SECTION = ("command", "tuning", "title")  # provenance that is shown elsewhere
 
