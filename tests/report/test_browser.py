@@ -235,7 +235,9 @@ def test_rankings_and_their_agreement(visit, records):
     values = {m["name"]: {name: m["values"][name] for name in algorithms} for m in found}
 
     def shown():
-        rows = tab.eval_on_selector_all("#taus tr", "rows => rows.map(r => [...r.cells].map(c => c.textContent))")
+        rows = tab.eval_on_selector_all(
+            "#taus tr", "rows => rows.map(r => [...r.cells].map(c => c.firstChild.textContent))"
+        )
         return [name.replace(" ", "_") for name in rows[0][1:]], rows[1:]
 
     names, rows = shown()
@@ -251,6 +253,10 @@ def test_rankings_and_their_agreement(visit, records):
                 assert float(rows[i][j + 1].replace("−", "-")) == pytest.approx(expected, abs=0.0051)
             else:
                 assert rows[i][j + 1] == "–"
+    intervals = tab.locator("#taus tbody tr").first.locator("td .sub").all_inner_texts()
+    assert len(intervals) == 1  # the other form's: by KLoM and by quality all are tied
+    low, high = (float(end.replace("−", "-")) for end in re.findall(r"[−\d.]+", intervals[0]))
+    assert -1 <= low <= float(rows[0][2].replace("−", "-")) <= high <= 1
     lines = tab.evaluate("document.getElementById('rank-plot').data.map(t => [t.name, t.y])")
     order = sorted(values["distance/margin"], key=values["distance/margin"].get)
     assert [name for name, ranks in sorted(lines, key=lambda line: line[1][0])] == order

@@ -37,6 +37,21 @@ def test_rankings_grow_with_the_distance_whatever_the_direction(run):
     assert found["quality"]["shown"]["scrub"] == "0.15"
 
 
+def test_errors_turn_with_the_numbers(run):
+    """A number of .15 in [.1, .5] of which more is nearer becomes −.15, which reaches down by .35 and up by .05."""
+    found = ranking(run)
+    assert found["quality"]["errors"]["scrub"] == pytest.approx([0.35, 0.05])
+    assert found["klom"]["errors"]["scrub"] == pytest.approx([1.1, 0.7])
+    assert found["u_mia/gap"]["errors"]["scrub"] == pytest.approx([0.35, 0.05])  # −.25 in [−.3, .1], by its size
+
+
+def test_numbers_without_an_interval_have_no_errors(records):
+    bare = [dataclasses.replace(r, low=None) if isinstance(r, Row) and r.metric == "klom" else r for r in records]
+    found = ranking(Run.of(bare))
+    assert found["klom"]["values"]
+    assert found["klom"]["errors"] == {}
+
+
 def test_both_oracles_have_rankings_of_their_own(run):
     assert ranking(run, style.oracle_name("concept_free"))["distance/margin"]["values"]["scrub"] == 0.99
 
