@@ -30,15 +30,21 @@ class Report:
     Args:
         folders: of finished runs.
         out: the page (default: report.html in the run's folder, of several runs in the folder that holds them all).
+        columns: widths of the figures in columns of a paper: 2 makes PNG and PDF, 1 a narrower PDF of each.
     """
 
     folders: Positional[tuple[Path, ...]]
     out: Path | None = None
+    columns: tuple[Literal[1, 2], ...] = (2,)
 
     def __call__(self) -> None:
         from unlearnax.report.page import write_report
 
-        console.print(f"Report: {write_report(*self.folders, out=self.out)}", soft_wrap=True, highlight=False)
+        console.print(
+            f"Report: {write_report(*self.folders, out=self.out, columns=self.columns)}",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

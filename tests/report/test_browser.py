@@ -43,7 +43,7 @@ def files(tmp_path_factory, run, make, provenance):
     results.write(folder / "a", run, provenance | long | origin)
     results.write(folder / "b", make(seed=1), provenance | {"experiment": "another_one_with_a_long_name" * 4})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "write_figures", lambda folder: [])
+        patch.setattr(page, "write_figures", lambda *_: [])
         old = [dataclasses.replace(r, margins=b"") if isinstance(r, results.ExampleRow) else r for r in run]
         results.write(folder / "old", old, provenance)
         return {

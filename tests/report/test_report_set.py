@@ -26,7 +26,7 @@ CLAIMS = (
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     """They take seconds, and have tests of their own."""
-    monkeypatch.setattr(page, "write_figures", lambda folder: [])
+    monkeypatch.setattr(page, "write_figures", lambda *_: [])
 
 
 @pytest.fixture

@@ -29,6 +29,22 @@ def _errors(row: Row, better: str) -> list[float] | None:
     return ends[::-1] if better == "higher" or (better == "oracle" and row.value < 0) else ends
 
 
+def across(run: Run, problem: str) -> list[dict[str, Any]]:
+    """The metrics of all oracles, side by side; empty where there are fewer than two.  See `rankings`."""
+    return _beside(_by_oracle(run, problem))
+
+
+def _beside(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(found) < 2:
+        return []
+    return [
+        metric | {"name": f"{metric['name']}, {each['oracle']}", "metric": metric["name"], "oracle": each["oracle"],
+                  "first": metric["name"] in ACROSS}
+        for each in found
+        for metric in each["metrics"]
+    ]  # fmt: skip
+
+
 def rankings(run: Run, problem: str) -> list[dict[str, Any]]:
     """For each oracle its metrics, with a number by candidate that is the smaller the nearer it is to the oracle.
 
@@ -37,6 +53,12 @@ def rankings(run: Run, problem: str) -> list[dict[str, Any]]:
     Where there are several oracles, all of their metrics come first, side by side: do those of one goal rank as those of the
     other?
     """
+    found = _by_oracle(run, problem)
+    beside = _beside(found)
+    return [{"oracle": "either oracle, side by side", "metrics": beside}, *found] if beside else found
+
+
+def _by_oracle(run: Run, problem: str) -> list[dict[str, Any]]:
     columns, kinds, found = suite.leading(run, problem), run.candidates(), []
     for oracle in run.oracles(problem):
         wanted = [(f"distance/{form}", POOLED, "lower", f"distance/{form}") for form in forms(run, problem)]
@@ -53,14 +75,7 @@ def rankings(run: Run, problem: str) -> list[dict[str, Any]]:
                 })  # fmt: skip
         if metrics:
             found.append({"oracle": style.oracle_name(oracle), "metrics": metrics})
-    if len(found) < 2:
-        return found
-    beside = [
-        metric | {"name": f"{metric['name']}, {each['oracle']}", "first": metric["name"] in ACROSS}
-        for each in found
-        for metric in each["metrics"]
-    ]
-    return [{"oracle": "either oracle, side by side", "metrics": beside}, *found]
+    return found
 
 
 def frontier(run: Run, problem: str) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import numpy as np
+
 from unlearnax.report import style
 from unlearnax.report.load import Run, finite, is_control
 from unlearnax.results import ExampleRow
@@ -52,3 +54,16 @@ def gallery(run: Run, problem: str) -> dict[str, Any] | None:
         "candidates": candidates,
         "oracles": oracles,
     }  # fmt: skip
+
+
+def pooled_margins(run: Run, problem: str) -> dict[str, dict[str, np.ndarray]]:
+    """Margins of the examples drawn at random, slice by slice and population by population, over members and examples.
+
+    Each example counts alike: its `spread` stands for its members.  Slices and populations of which none were kept are
+    left out.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in run.examples:
+        if row.problem == problem and row.at_random and row.margins:
+            found.setdefault(row.slice, {}).setdefault(row.candidate, []).extend(row.spread)
+    return {part: {name: np.array(values) for name, values in each.items()} for part, each in found.items()}

@@ -7,10 +7,13 @@ import json
 import math
 from pathlib import Path
 
+import matplotlib
+
 from unlearnax.report import style
 from unlearnax.report.citation import bibtex
 from unlearnax.report.load import FORMS, UNLEARNING, UNTRAINING, Run, Value, distance, is_control, load
 from unlearnax.report.page import asset, environment, run_titles
+from unlearnax.report.paper import RC, WIDTHS
 from unlearnax.results import ProblemRow, VerdictRow
 
 FILE = "leaderboard.html"
@@ -170,7 +173,7 @@ def _settings_table(found: list[Entry]) -> tuple[list[Setting], list[tuple[str, 
 def write_leaderboard(
     *folders: Path | str, out: Path | str | None = None, mixed_margins: bool = False, command: str = ""
 ) -> Path:
-    """Writes the page; see `entries`.
+    """Writes the page, and beside it the same as a figure for papers: .png and .pdf, and -1col.pdf; see `entries`.
 
     Args:
         folders: of finished runs.
@@ -213,4 +216,16 @@ def write_leaderboard(
     target = Path(FILE if out is None else out)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
+    _write_figures(found, target.with_suffix(""))
     return target
+
+
+def _write_figures(found: list[Entry], path: Path) -> None:
+    from unlearnax.report.board import board_figure  # which needs `Entry`
+    from unlearnax.report.figures import save
+
+    with matplotlib.rc_context(RC):
+        for columns in WIDTHS:
+            figure = board_figure(found, columns=columns)
+            if figure is not None:
+                save(figure, path, columns)

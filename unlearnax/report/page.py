@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os.path
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,38 +145,39 @@ def _place(folders: list[Path], out: Path | None) -> Path:
     return parent / ("reports.html" if (parent / results.FILE).exists() else FILE)
 
 
-def write_report(*folders: Path | str, out: Path | str | None = None) -> Path:
+def write_report(*folders: Path | str, out: Path | str | None = None, columns: Sequence[int] = (2,)) -> Path:
     """Writes one self-contained page of one run or of several, and into a single run's folder the figures for papers.
 
     Args:
         folders: of finished runs.
         out: the page; by default `report.html` in the run's folder, of several runs in the folder that holds them all.
+        columns: widths of the figures in columns of a paper, 1 and 2; see `figures.write_figures`.
 
     Returns:
         The page's path.
 
     Raises:
         FileNotFoundError: a folder holds no results.
-        ValueError: no folder is given.
+        ValueError: no folder is given, or a width that is not known.
     """
     if not folders:
         raise ValueError("Expected at least one folder of a finished run, got none.")
     paths = [Path(folder) for folder in dict.fromkeys(folders)]
-    page = render(paths)
+    page = render(paths, columns)
     target = _place(paths, None if out is None else Path(out))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
     return target
 
 
-def render(folders: list[Path]) -> str:
+def render(folders: list[Path], columns: Sequence[int] = (2,)) -> str:
     """The page's text; of a single run the figures are written beside it."""
     from unlearnax.claims import judge_folders  # which needs `load` from this package
     from unlearnax.report.claims import SIGNS, measured
 
     runs = [load(folder) for folder in folders]
     titles = run_titles(runs, folders)
-    figures = [p.relative_to(folders[0]).as_posix() for p in write_figures(folders[0])] if len(folders) == 1 else []
+    written = write_figures(folders[0], columns) if len(folders) == 1 else []
     candidates = _candidates(runs)
     marks = style.marks((name, is_control(record.kind)) for name, record in candidates.items())
     problems: list[dict[str, Any]] = []
@@ -205,7 +207,7 @@ def render(folders: list[Path]) -> str:
         directions=suite.DIRECTIONS,
         keys=_keys(candidates, marks, runs),
         claims=judge_folders(folders),
-        figures=figures,
+        figures=[path.relative_to(folders[0]).as_posix() for path in written],
         bibtex=bibtex(),
         data=[p["explore"] for p in problems],
         css=asset("page.css", "controls.css"),
