@@ -188,6 +188,77 @@ def test_the_slider_moves_compass_and_tables(visit, records):
         assert words in hover
 
 
+def test_points_are_reached_by_keyboard(visit, records):
+    tab = visit("run")
+    run, problem = Run.of(records), "digits-concept3-rate0.1"
+    tab.locator("#points summary").focus()
+    tab.keyboard.press("Enter")
+    rows = tab.locator("#point-table tbody tr")
+    assert rows.count() == 13
+    button = rows.nth(0).get_by_role("button")
+    while button.evaluate(
+        "e => document.activeElement !== e"
+    ):  # the next stops of Tab: the table's region, then its rows
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.closest('#points') !== null")
+    name = button.inner_text()
+    tip = tab.locator("#tip")
+    for words in ("verdict: ", "% of a retrain", "learning_rate=0.01", "declared goal"):
+        assert words in tip.inner_text()
+    assert button.get_attribute("aria-describedby") == "tip"
+    lit = tab.locator(".stage .plot .hoverlayer .hovertext")
+    assert lit.count() == 2  # in both forms
+    assert name in lit.nth(0).text_content()
+    for i, (form, oracle) in enumerate((f, o) for f in ("margin", "output") for o in ("retrain", "concept_free")):
+        row = run.row(problem, name, f"distance/{form}", oracle, "concept")
+        shown = rows.nth(0).locator("td").nth(i).inner_text().split("\n")
+        assert shown == [style.number(row.value), style.interval(row.low, row.high)]
+    tab.keyboard.press("Tab")
+    assert name not in "".join(lit.all_text_contents())
+    tab.keyboard.press("Escape")
+    assert not tip.is_visible()
+    tab.get_by_label("Filter").fill("scrub")
+    assert rows.count() == 1
+
+
+def test_the_compass_says_in_words_what_it_shows(visit, records):
+    tab = visit("run")
+    run, problem = Run.of(records), "digits-concept3-rate0.1"
+    algorithms = [n for n, r in run.candidates().items() if r.kind == "algorithm"]
+
+    def nearest(oracle):
+        rows = [run.row(problem, n, "distance/margin", oracle, "concept") for n in algorithms]
+        best = min(rows, key=lambda r: r.value)
+        return f"{best.candidate}, {style.number(best.value)}"
+
+    said = tab.locator(".stage .plot").first.get_attribute("aria-label")
+    assert said.startswith("Distances, margin form (logit-scaled confidence): 10 algorithms.")
+    assert f"untraining oracle: {nearest('retrain')}; to the unlearning oracle: {nearest('concept_free')}." in said
+    tab.get_by_label("Discovery rate").press("End")  # one axis
+    assert "Nearest: " in tab.locator(".stage .plot").first.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_in_the_close_up_are_whole_and_apart(visit, width):
+    tab = visit("run", width)
+    tab.get_by_role("button", name="Around the untraining oracle").click()
+    boxes = tab.locator(".stage .plot").first.evaluate("""plot => {
+      const box = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; };
+      const names = [...plot.querySelectorAll('.annotation-text')];
+      return [box(plot.querySelector('.nsewdrag')), names.map(e => [e.textContent, box(e)])];
+    }""")
+    (left, top, right, bottom), names = boxes
+    assert len(names) >= 3
+    assert width < 640 or "untraining oracle" in dict(names)
+    for name, box in names:
+        assert left <= box[0] < box[2] <= right, name
+        assert top <= box[1] < box[3] <= bottom, name
+    for i, (_, a) in enumerate(names):
+        for _, b in names[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    tab.get_by_role("button", name="Whole compass").click()
+
+
 def test_a_set_has_a_slider_for_each_run(visit):
     tab = visit("set")
     tab.locator("#series").select_option(index=1)
@@ -324,7 +395,7 @@ def test_margins_of_the_members_are_drawn(visit):
     assert [int(name.rpartition(" ")[2]) for name in numbers] == [0, 1, 2, 4, 3]
     for scheme in ("light", "dark"):  # seen on either ground
         visit("run", 390, scheme)
-        fill = strips.nth(0).locator(".u circle").evaluate("e => getComputedStyle(e).fill")
+        fill = tab.evaluate("getComputedStyle(document.querySelector('.strip .u circle')).fill")
         below = tab.evaluate("getComputedStyle(document.body).backgroundColor")
         dot, ground = (sum(map(int, re.findall(r"\d+", c)[:3])) for c in (fill, below))
         assert abs(dot - ground) > 250

@@ -25,7 +25,8 @@ FILE = "report.html"
 # Parts of the page's script: concatenated in this order they are one function.
 BASE_SCRIPTS = ("base.js", "tables.js", "copy.js")
 PLOT_SCRIPTS = (
-    "filter.js", "plots.js", "compass.js", "tau.js", "ranks.js", "frontier.js", "strips.js", "examples.js", "chooser.js",
+    "filter.js", "plots.js", "names.js", "points.js", "compass.js", "tau.js", "ranks.js", "frontier.js", "strips.js",
+    "examples.js", "chooser.js",
 )  # fmt: skip
 LEADING_KEYS = ("experiment", "git_commit", "versions", "device", "seeds", "plan", "wall_seconds")
 OWN_SECTION = ("command", "tuning", "title")  # provenance that is shown elsewhere

@@ -6,7 +6,6 @@ const rankOf = (values, value) => { // ties share the mean of their ranks
   const [below, equal] = [values.filter((v) => v < value).length, values.filter((v) => v === value).length];
   return below + (equal + 1) / 2;
 };
-const pretty = (name) => name.replace(/_/g, " ");
 const ranked = (name) => shown(name) && keys.find((button) => button.dataset.candidate === name)?.dataset.goal !== "control";
 const currentRanks = () => {
   const found = explored[chosen.problem]?.ranks ?? [];
