@@ -26,12 +26,14 @@ SHORT_FORMS = {"margin": "margin form", "output": "output form"}
 class Setting:
     """What must be equal for numbers to stand side by side: the problem, its rate, how models train, the rules.
 
-    problem: its name, which begins with the dataset's.  model: the architecture, with the recipe's digest where two differ.
+    problem: its name, which begins with the dataset's.  told: the rate for people.
+    model: the architecture, with the recipe's digest where two differ.
     margin, damage: the declared shares of the scale that verdicts rest on, None where a run does not say.
     """
 
     problem: str
     rate: float
+    told: str
     model: str
     margin: float | None
     damage: float | None
@@ -100,7 +102,9 @@ def _model(run: Run) -> tuple[str, str]:
 def _setting(run: Run, problem: ProblemRow, model: str) -> Setting:
     margins = {v.margin for v in run.verdicts if v.problem == problem.problem}
     margin = margins.pop() if len(margins) == 1 else run.provenance.get("margin")
-    return Setting(problem.problem, round(problem.rate, 3), model, margin, run.provenance.get("damage"))
+    return Setting(
+        problem.problem, round(problem.rate, 3), style.rate_name(problem), model, margin, run.provenance.get("damage")
+    )
 
 
 def check_rules(settings: dict[Setting, str]) -> None:

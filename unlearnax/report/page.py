@@ -18,6 +18,7 @@ from unlearnax.report import explore, gallery, interactive, style, suite, tables
 from unlearnax.report.citation import bibtex
 from unlearnax.report.figures import write_figures
 from unlearnax.report.load import Run, has_compass, is_control, load
+from unlearnax.report.pooling import Pool, pools
 from unlearnax.results import ProblemRow
 
 ASSETS = Path(__file__).parent / "assets"  # templates, styles, and the parts of the scripts
@@ -85,6 +86,15 @@ def run_titles(runs: list[Run], folders: list[Path]) -> list[str]:
     ]
 
 
+def pool_titles(pooled: list[Pool]) -> list[str]:
+    """What to call runs that are pooled: their experiment and seeds, numbered where several are called alike."""
+    names = [
+        f"{each.run.provenance.get('title') or each.run.provenance['experiment']}, seeds {', '.join(map(str, each.seeds))}"
+        for each in pooled
+    ]
+    return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, 1)]
+
+
 def _series(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Problems that differ in their discovery rate only, by rate: what the slider moves along."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -132,7 +142,12 @@ def environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # not sorted: the order of a run's candidates is told
-    made.globals |= {"look": style.verdict_style, "missing": style.MISSING, "goal_name": style.goal_name}
+    made.globals |= {
+        "look": style.verdict_style,
+        "missing": style.MISSING,
+        "goal_name": style.goal_name,
+        "rate_name": style.rate_name,
+    }
     return made
 
 
@@ -176,30 +191,35 @@ def render(folders: list[Path], columns: Sequence[int] = (2,)) -> str:
     from unlearnax.claims import judge_folders  # which needs `load` from this package
     from unlearnax.report.claims import SIGNS, measured
 
-    runs = [load(folder) for folder in folders]
-    titles = run_titles(runs, folders)
+    single = [load(folder) for folder in folders]
+    own_titles = run_titles(single, folders)
+    pooled = pools(single)
+    runs = [*(each.run for each in pooled), *single]
+    titles = [*pool_titles(pooled), *own_titles]
+    seeds = [*(len(each.seeds) for each in pooled), *(0 for _ in single)]
+    places = [*(folders[each.indices[0]] for each in pooled), *folders]
     written = write_figures(folders[0], columns) if len(folders) == 1 else []
     candidates = _candidates(runs)
     marks = style.marks((name, is_control(record.kind)) for name, record in candidates.items())
     problems: list[dict[str, Any]] = []
-    for run, title in zip(runs, titles, strict=True):
+    for run, title, count in zip(runs, titles, seeds, strict=True):
         labels = style.problem_labels(run.problems)
         for row in run.problems:
             problem = _problem(run, row, {n: m for n, m in marks.items() if n in run.candidates()})
-            problem |= {"index": len(problems), "title": title, "label": labels[row.problem]}
+            problem |= {"index": len(problems), "title": title, "label": labels[row.problem], "seeds": count}
             problem["full"] = f"{title} · {row.problem}" if len(runs) > 1 else row.problem
             problems.append(problem)
     templates = environment()
     templates.globals |= {"outcome_sign": SIGNS.__getitem__, "measured": measured}
     return templates.get_template("page.html.j2").render(
-        title=titles[0] if len(runs) == 1 else f"{len(runs)} runs",
+        title=titles[0] if len(single) == 1 else f"{len(single)} runs",
         runs=[
             {
                 "run": run, "title": title, "folder": folder.name, "provenance": _provenance(run.provenance),
                 "command": run.provenance.get("command"), "tuning": run.provenance.get("tuning"),
-                "labels": style.problem_labels(run.problems), "columns": len(run.problems),
+                "labels": style.problem_labels(run.problems), "columns": len(run.problems), "pooled": count,
             }
-            for run, title, folder in zip(runs, titles, folders, strict=True)
+            for run, title, folder, count in zip(runs, titles, places, seeds, strict=True)
         ],
         candidates=[(n, r, is_control(r.kind)) for n, r in candidates.items()],
         problems=problems,
