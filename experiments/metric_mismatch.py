@@ -6,7 +6,7 @@ Commands:
     unlearnax run experiments/metric_mismatch.py --size full      all of Fashion-MNIST, a convolutional network, on a GPU
 Runtime: small 24 s on 2 CPU cores after discovery_rate.py, medium 208 s; full not run yet; GPU: not measured
 Expected (small): τ = -0.58 between distances to the two oracles, 0.79 between two metrics of untraining
-Draws: figures/ranks.png and .pdf: a line an algorithm, its rank by each metric
+Draws: figures/ranks.png and .pdf: a line an algorithm, its rank by both distances and KLoM against either oracle
 
 The problems, populations and settings are those of experiments/discovery_rate.py at a rate of 0.1: run after it, this trains
 nothing.  What is ranked are settings: each algorithm stands there as tuned for untraining and as tuned for unlearning.

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from unlearnax import data, problems, results
 from unlearnax.evaluation import problem_layout
-from unlearnax.examples import Shown, at_random, example_records, wilson, worst
+from unlearnax.examples import Shown, at_random, example_records, packed, wilson, worst
 from unlearnax.report.load import load
 from unlearnax.results import ExampleRow, ImageRow
 
@@ -53,6 +53,9 @@ def test_shares_and_margins_of_every_row(problem, made):
         others = np.log(np.exp(np.delete(logits, label, axis=1)).sum(1))
         assert row.margin == pytest.approx((logits[:, label] - others).mean(), abs=1e-4)
         assert row.low <= row.right <= row.high
+        own = np.sort(logits[:, label] - others)  # 7 members: every quantile is one of them
+        expected = own[[int(np.ceil((i + 0.5) * 7 / results.LEVELS)) - 1 for i in range(results.LEVELS)]]
+        np.testing.assert_allclose(row.spread, expected, atol=0.01)
     assert len(rows) == 3 * len({(r.slice, r.example) for r in rows})
 
 
@@ -77,7 +80,23 @@ def test_what_is_not_finite_is_wrong_and_out_of_the_margin(problem, made):
     for a, b in zip(alive, broken, strict=True):
         if isinstance(a, ExampleRow) and isinstance(b, ExampleRow) and a.candidate == "npo":
             assert b.margin == a.margin
+            assert b.margins == a.margins
             assert b.right == pytest.approx(a.right * 6 / 7)
+
+
+def test_of_members_that_are_all_broken_no_margins_are_kept(problem, made):
+    layout, x, populations, _ = made
+    broken = populations | {"npo": Shown(np.full_like(populations["npo"].logits, np.nan), "algorithm")}
+    rows = [r for r in example_records(problem, layout, x, broken, 3) if isinstance(r, ExampleRow)]
+    assert {r.spread for r in rows if r.candidate == "npo"} == {()}
+    assert all(r.spread for r in rows if r.candidate != "npo")
+
+
+def test_margins_beyond_half_precision_stay_finite():
+    (kept,) = packed(np.array([[-1e9], [1e9]]))
+    row = ExampleRow("p", "a", "algorithm", "forget", 0, "b", True, 1, 1, 1, 0, kept)
+    assert row.spread[0] == -65504
+    assert row.spread[-1] == 65504
 
 
 def test_pictures_are_the_inputs(problem, made):

@@ -36,7 +36,7 @@ def tutorial(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(cli.devices, "set_up", lambda: None)  # which conftest did
-    monkeypatch.setattr(page, "write_figures", lambda folder: [])  # they take seconds, and have tests of their own
+    monkeypatch.setattr(page, "write_figures", lambda *_: [])  # they take seconds, and have tests of their own
     return tmp_path
 
 

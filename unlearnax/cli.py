@@ -17,10 +17,21 @@ from rich.console import Console
 from rich.markup import escape
 from tyro.conf import Positional
 
-from unlearnax import devices, oracle_commands
+from unlearnax import devices, oracle_commands, output
 
-console = Console()
+console = output.console()
 DISTRIBUTED = "UNLEARNAX_DISTRIBUTED"
+
+
+def _finished(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folders given, or those of all finished runs under runs/."""
+    found = folders or tuple(sorted(path.parent for path in Path("runs").rglob("results.sqlite")))
+    if not found:
+        raise ValueError(
+            "Expected folders of finished runs: none are given, and there are none under runs/; "
+            "`unlearnax run experiments/quickstart.py` makes one."
+        )
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +41,21 @@ class Report:
     Args:
         folders: of finished runs.
         out: the page (default: report.html in the run's folder, of several runs in the folder that holds them all).
+        columns: widths of the figures in columns of a paper: 2 makes PNG and PDF, 1 a narrower PDF of each.
     """
 
     folders: Positional[tuple[Path, ...]]
     out: Path | None = None
+    columns: tuple[Literal[1, 2], ...] = (2,)
 
     def __call__(self) -> None:
         from unlearnax.report.page import write_report
 
-        console.print(f"Report: {write_report(*self.folders, out=self.out)}", soft_wrap=True, highlight=False)
+        console.print(
+            f"Report: {write_report(*self.folders, out=self.out, columns=self.columns)}",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +63,12 @@ class Leaderboard:
     """Builds one page of any number of runs: algorithms by problem, with verdicts, distances and costs.
 
     Args:
-        folders: of finished runs.
+        folders: of finished runs; none: all under runs/.
         out: the page.
         mixed_margins: show verdicts that rest on different margins beside each other; without it they are refused.
     """
 
-    folders: Positional[tuple[Path, ...]]
+    folders: Positional[tuple[Path, ...]] = ()
     out: Path = Path("leaderboard.html")
     mixed_margins: bool = False
 
@@ -59,7 +76,7 @@ class Leaderboard:
         from unlearnax.report.leaderboard import write_leaderboard
 
         made = write_leaderboard(
-            *self.folders, out=self.out, mixed_margins=self.mixed_margins, command=command_line()
+            *_finished(self.folders), out=self.out, mixed_margins=self.mixed_margins, command=command_line()
         )  # fmt: skip
         console.print(f"Leaderboard: {made}", soft_wrap=True, highlight=False)
 
@@ -104,13 +121,7 @@ class Claims:
     folders: Positional[tuple[Path, ...]] = ()
 
     def __call__(self) -> None:
-        found = self.folders or tuple(sorted(path.parent for path in Path("runs").rglob("results.sqlite")))
-        if not found:
-            raise ValueError(
-                "Expected folders of finished runs: none are given, and there are none under runs/; "
-                "`unlearnax run experiments/quickstart.py` makes one."
-            )
-        _show_claims(found)
+        _show_claims(_finished(self.folders))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from unlearnax.evaluation import POOLED, Layout
 from unlearnax.metrics.energy import margins
-from unlearnax.results import ExampleRow, ImageRow
+from unlearnax.results import LEVELS, ExampleRow, ImageRow
 from unlearnax.types import Array, Problem
 
 Z = 1.959964  # two-sided 95 % of a normal
@@ -57,6 +57,17 @@ def worst(differences: np.ndarray, count: int) -> np.ndarray:
     return np.sort(np.argsort(ranks, kind="stable")[:count])
 
 
+def packed(values: np.ndarray) -> np.ndarray:
+    """The distributions of `[M, n]` values over members, as `ExampleRow.margins` keeps them: `[n]` of bytes.
+
+    Half precision: three digits, which is more than a few dozen members settle.
+    """
+    levels = (np.arange(LEVELS) + 0.5) / LEVELS
+    quantiles = np.quantile(values, levels, axis=0, method="inverted_cdf")  # members' own values, none in between
+    limit = np.finfo(np.float16).max
+    return np.array([each.tobytes() for each in np.clip(quantiles, -limit, limit).T.astype("<f2")], object)
+
+
 def example_records(
     problem: Problem, layout: Layout, x: np.ndarray, populations: Mapping[str, Shown], count: int
 ) -> list[ExampleRow | ImageRow]:
@@ -73,12 +84,13 @@ def example_records(
         name: ((logits.argmax(-1) == layout.labels) & np.isfinite(logits).all(-1)).mean(0)
         for name, logits in everything.items()
     }
-    margin = {
-        name: np.asarray(margins(logits[alive[name]], layout.labels)).mean(0)
-        if alive[name].any()
-        else np.full(len(layout.rows), math.nan)
+    over_members = {
+        name: np.asarray(margins(logits[alive[name]], layout.labels))
         for name, logits in everything.items()
+        if alive[name].any()
     }
+    nothing = np.full(len(layout.rows), math.nan)
+    margin = {name: over_members[name].mean(0) if name in over_members else nothing for name in everything}
     pairs = [
         abs(np.nan_to_num(margin[name], nan=0.0) - margin[oracle])
         for name, p in populations.items()
@@ -92,7 +104,9 @@ def example_records(
             continue
         drawn = at_random(layout.labels[positions], count)
         extreme = worst(np.stack(pairs)[:, positions], count) if pairs else drawn[:0]
-        for at in np.union1d(drawn, extreme):
+        chosen = np.union1d(drawn, extreme)
+        spreads = {name: packed(values[:, positions[chosen]]) for name, values in over_members.items()}
+        for i, at in enumerate(chosen):
             position, number = positions[at], int(problem.slices[part].index[at])
             pictured[part, number] = x[layout.rows[position]]
             for name, p in populations.items():
@@ -100,7 +114,8 @@ def example_records(
                 low, high = wilson(share, len(everything[name]))
                 rows.append(
                     ExampleRow(problem.name, name, p.kind, part, number, problem.class_names[layout.labels[position]],
-                               bool(at in drawn), float(share), float(low), float(high), float(margin[name][position]))
+                               bool(at in drawn), float(share), float(low), float(high), float(margin[name][position]),
+                               spreads[name][i] if name in spreads else b"")
                 )  # fmt: skip
     return rows + [ImageRow(problem.name, *where, png) for where, png in _pictures(pictured).items()]
 

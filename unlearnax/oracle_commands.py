@@ -8,11 +8,12 @@ import datetime
 from pathlib import Path
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-console = Console()
+from unlearnax import output
+
+console = output.console()
 
 
 def size(count: float) -> str:

@@ -11,11 +11,13 @@ import dataclasses
 import json
 import math
 import sqlite3
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 FILE = "results.sqlite"
+LEVELS = 19  # quantiles of a distribution over members
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +160,7 @@ class ExampleRow:
     at_random: drawn at random from the slice; the others are there because some algorithm differs much from an oracle.
     right: share of members that get it right, in [0, 1]; low, high: 95 % interval.  margin: mean logit-scaled confidence
         of the label, over the members whose outputs are finite.
+    margins: how it spreads over these members, as `spread` reads it; b"" where it was not kept.
     """
 
     problem: str
@@ -171,6 +174,15 @@ class ExampleRow:
     low: float
     high: float
     margin: float
+    margins: bytes = b""
+
+    @property
+    def spread(self) -> tuple[float, ...]:
+        """`LEVELS` quantiles of the members' margins, ascending, at (i + ½) / LEVELS; () where they were not kept.
+
+        The first and the last hold the middle 95 % of the members between them.
+        """
+        return struct.unpack(f"<{len(self.margins) // 2}e", self.margins)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,6 +247,8 @@ def write(folder: Path | str, records: Iterable[Any], provenance: dict[str, Any]
 def read(folder: Path | str, row_type: type) -> list[Any]:
     """All records of one type, in the order written; none where the run is older than their table.
 
+    A field that the run is older than has its default.
+
     Raises:
         FileNotFoundError: the folder holds no results.
     """
@@ -244,15 +258,18 @@ def read(folder: Path | str, row_type: type) -> list[Any]:
     table = next(name for name, known in (TABLES | {CELLS: CellRow}).items() if known is row_type)
     booleans, floats = ([f.name for f in dataclasses.fields(row_type) if f.type == kind] for kind in ("bool", "float"))
     with _open(folder) as db:
-        if db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is None:
+        there = {column[1] for column in db.execute(f"PRAGMA table_info({table})")}
+        if not there:
             return []
-        names = [name for name, _ in columns(row_type)]
-        wanted = ", ".join(f'"{name}"' for name in names)
+        optional = {f.name for f in dataclasses.fields(row_type) if f.default is not dataclasses.MISSING}
+        # A field that is neither there nor optional is asked for, and SQLite says so.
+        names = [name for name, _ in columns(row_type) if name in there or name not in optional]
+        wanted = ", ".join(f'{table}."{name}"' for name in names)
         found = db.execute(f"SELECT {wanted} FROM {table} ORDER BY rowid").fetchall()
     rows = [dict(zip(names, values, strict=True)) for values in found]
     for row in rows:
-        row.update({name: bool(row[name]) for name in booleans})
-        row.update({name: math.nan for name in floats if row[name] is None})  # SQLite keeps NaN as NULL
+        row.update({name: bool(row[name]) for name in booleans if name in row})
+        row.update({name: math.nan for name in floats if name in row and row[name] is None})  # SQLite keeps NaN as NULL
     return [row_type(**row) for row in rows]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from unlearnax import results
+from unlearnax.examples import packed
 from unlearnax.results import ExampleRow, ImageRow, MetricRow, ProblemRow, Row, VerdictRow
 
 ALGORITHMS = {
@@ -137,8 +138,11 @@ def _problem_rows(rng, problem, oracles, with_distances):
 
 
 def make_examples(problem):
-    """Examples 0, 1, ... of S: SCRUB gets example i right in i of 4 cases, the oracles always and never."""
-    records = []
+    """Examples 0, 1, ... of S: SCRUB gets example i right in i of 4 cases, the oracles always and never.
+
+    Margins of SCRUB's members spread by 1 + i around their mean, those of the oracles not at all.
+    """
+    records, members = [], np.linspace(-1, 1, results.LEVELS)
     for i in range(5):
         file = io.BytesIO()
         matplotlib.image.imsave(file, np.full((8, 8), i / 4), vmin=0, vmax=1, format="png")
@@ -151,7 +155,10 @@ def make_examples(problem):
         for name, (share, kind) in shares.items():
             low, high = max(share - 0.1, 0.0), min(share + 0.1, 1.0)
             margin = float("nan") if i == 3 and kind == "oracle" else 10 * share - 5
-            records.append(ExampleRow(problem, name, kind, "forget", i, "three", i != 2, share, low, high, margin))
+            spread = packed(margin + members[:, None] * (kind == "algorithm") * (1 + i))[0]
+            kept = b"" if np.isnan(margin) else spread
+            row = ExampleRow(problem, name, kind, "forget", i, "three", i != 2, share, low, high, margin, kept)
+            records.append(row)
     return records
 
 

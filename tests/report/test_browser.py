@@ -1,6 +1,7 @@
 """The pages in a real browser: quiet, offline, within a phone's width, and every control does what it says."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -42,8 +43,11 @@ def files(tmp_path_factory, run, make, provenance):
     results.write(folder / "a", run, provenance | long | origin)
     results.write(folder / "b", make(seed=1), provenance | {"experiment": "another_one_with_a_long_name" * 4})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "write_figures", lambda folder: [])
+        patch.setattr(page, "write_figures", lambda *_: [])
+        old = [dataclasses.replace(r, margins=b"") if isinstance(r, results.ExampleRow) else r for r in run]
+        results.write(folder / "old", old, provenance)
         return {
+            "old": write_report(folder / "old"),
             "run": write_report(folder / "a"),
             "set": write_report(folder / "a", folder / "b"),
             "leaderboard": write_leaderboard(folder / "a", folder / "b", out=folder / "leaderboard.html"),
@@ -184,6 +188,77 @@ def test_the_slider_moves_compass_and_tables(visit, records):
         assert words in hover
 
 
+def test_points_are_reached_by_keyboard(visit, records):
+    tab = visit("run")
+    run, problem = Run.of(records), "digits-concept3-rate0.1"
+    tab.locator("#points summary").focus()
+    tab.keyboard.press("Enter")
+    rows = tab.locator("#point-table tbody tr")
+    assert rows.count() == 13
+    button = rows.nth(0).get_by_role("button")
+    while button.evaluate(
+        "e => document.activeElement !== e"
+    ):  # the next stops of Tab: the table's region, then its rows
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.closest('#points') !== null")
+    name = button.inner_text()
+    tip = tab.locator("#tip")
+    for words in ("verdict: ", "% of a retrain", "learning_rate=0.01", "declared goal"):
+        assert words in tip.inner_text()
+    assert button.get_attribute("aria-describedby") == "tip"
+    lit = tab.locator(".stage .plot .hoverlayer .hovertext")
+    assert lit.count() == 2  # in both forms
+    assert name in lit.nth(0).text_content()
+    for i, (form, oracle) in enumerate((f, o) for f in ("margin", "output") for o in ("retrain", "concept_free")):
+        row = run.row(problem, name, f"distance/{form}", oracle, "concept")
+        shown = rows.nth(0).locator("td").nth(i).inner_text().split("\n")
+        assert shown == [style.number(row.value), style.interval(row.low, row.high)]
+    tab.keyboard.press("Tab")
+    assert name not in "".join(lit.all_text_contents())
+    tab.keyboard.press("Escape")
+    assert not tip.is_visible()
+    tab.get_by_label("Filter").fill("scrub")
+    assert rows.count() == 1
+
+
+def test_the_compass_says_in_words_what_it_shows(visit, records):
+    tab = visit("run")
+    run, problem = Run.of(records), "digits-concept3-rate0.1"
+    algorithms = [n for n, r in run.candidates().items() if r.kind == "algorithm"]
+
+    def nearest(oracle):
+        rows = [run.row(problem, n, "distance/margin", oracle, "concept") for n in algorithms]
+        best = min(rows, key=lambda r: r.value)
+        return f"{best.candidate}, {style.number(best.value)}"
+
+    said = tab.locator(".stage .plot").first.get_attribute("aria-label")
+    assert said.startswith("Distances, margin form (logit-scaled confidence): 10 algorithms.")
+    assert f"untraining oracle: {nearest('retrain')}; to the unlearning oracle: {nearest('concept_free')}." in said
+    tab.get_by_label("Discovery rate").press("End")  # one axis
+    assert "Nearest: " in tab.locator(".stage .plot").first.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_in_the_close_up_are_whole_and_apart(visit, width):
+    tab = visit("run", width)
+    tab.get_by_role("button", name="Around the untraining oracle").click()
+    boxes = tab.locator(".stage .plot").first.evaluate("""plot => {
+      const box = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; };
+      const names = [...plot.querySelectorAll('.annotation-text')];
+      return [box(plot.querySelector('.nsewdrag')), names.map(e => [e.textContent, box(e)])];
+    }""")
+    (left, top, right, bottom), names = boxes
+    assert len(names) >= 3
+    assert width < 640 or "untraining oracle" in dict(names)
+    for name, box in names:
+        assert left <= box[0] < box[2] <= right, name
+        assert top <= box[1] < box[3] <= bottom, name
+    for i, (_, a) in enumerate(names):
+        for _, b in names[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    tab.get_by_role("button", name="Whole compass").click()
+
+
 def test_a_set_has_a_slider_for_each_run(visit):
     tab = visit("set")
     tab.locator("#series").select_option(index=1)
@@ -231,7 +306,9 @@ def test_rankings_and_their_agreement(visit, records):
     values = {m["name"]: {name: m["values"][name] for name in algorithms} for m in found}
 
     def shown():
-        rows = tab.eval_on_selector_all("#taus tr", "rows => rows.map(r => [...r.cells].map(c => c.textContent))")
+        rows = tab.eval_on_selector_all(
+            "#taus tr", "rows => rows.map(r => [...r.cells].map(c => c.firstChild.textContent))"
+        )
         return [name.replace(" ", "_") for name in rows[0][1:]], rows[1:]
 
     names, rows = shown()
@@ -247,6 +324,10 @@ def test_rankings_and_their_agreement(visit, records):
                 assert float(rows[i][j + 1].replace("−", "-")) == pytest.approx(expected, abs=0.0051)
             else:
                 assert rows[i][j + 1] == "–"
+    intervals = tab.locator("#taus tbody tr").first.locator("td .sub").all_inner_texts()
+    assert len(intervals) == 1  # the other form's: by KLoM and by quality all are tied
+    low, high = (float(end.replace("−", "-")) for end in re.findall(r"[−\d.]+", intervals[0]))
+    assert -1 <= low <= float(rows[0][2].replace("−", "-")) <= high <= 1
     lines = tab.evaluate("document.getElementById('rank-plot').data.map(t => [t.name, t.y])")
     order = sorted(values["distance/margin"], key=values["distance/margin"].get)
     assert [name for name, ranks in sorted(lines, key=lambda line: line[1][0])] == order
@@ -291,6 +372,41 @@ def test_worst_examples_first(visit):
     assert numbers() == [4, 1, 0, 3]
     assert "50 % [40, 60]" not in tab.locator("#example-table").inner_text()
     assert "25 % [15, 35]" in tab.locator("#example-table").inner_text()
+
+
+def test_margins_of_the_members_are_drawn(visit):
+    tab = visit("run")
+    strips = tab.locator("#example-table svg.strip")
+    assert strips.count() == 5
+    said = strips.nth(0).get_attribute("aria-label")  # example 0: SCRUB's margins from −6 to −4, the oracles' 5 and −5
+    assert said == (
+        "Margins of the members. scrub: median −5.0, −6.0 to −4.0; untraining oracle A(D∖S): median 5.0, 5.0 to 5.0; "
+        "unlearning oracle A(D∖F): median −5.0, −5.0 to −5.0"
+    )
+    places = "lines => lines.map(l => Number(l.getAttribute('x1')))"
+    scrub, oracle = (strips.nth(0).locator(".lane").nth(n).locator(".stroke").evaluate_all(places) for n in (0, 1))
+    assert len(scrub) == results.LEVELS
+    assert scrub == sorted(scrub)
+    assert len(set(oracle)) == 1
+    assert max(scrub) < float(strips.nth(0).locator(".zero").get_attribute("x1")) < oracle[0]
+    assert "members −6.0 to −4.0" in tab.locator("#example-table").inner_text()
+    tab.locator("#example-by").select_option("spread")  # mean distances of 10, 7.5, 5.0, (not there), 2.6: it spreads
+    numbers = tab.locator("#example-table tbody th span:not(.sub)").all_inner_texts()
+    assert [int(name.rpartition(" ")[2]) for name in numbers] == [0, 1, 2, 4, 3]
+    for scheme in ("light", "dark"):  # seen on either ground
+        visit("run", 390, scheme)
+        fill = tab.evaluate("getComputedStyle(document.querySelector('.strip .u circle')).fill")
+        below = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        dot, ground = (sum(map(int, re.findall(r"\d+", c)[:3])) for c in (fill, below))
+        assert abs(dot - ground) > 250
+
+
+def test_a_run_that_kept_means_only_has_no_strips(visit):
+    tab = visit("old")
+    assert tab.locator("#example-table tbody tr").count() == 5
+    assert tab.locator("#example-table svg").count() == 0
+    assert tab.locator("#example-by option:not([hidden])").count() == 2
+    assert not tab.locator("p[data-spread]").is_visible()
 
 
 def test_the_leaderboard_filters_and_sorts(visit):

@@ -37,6 +37,21 @@ def test_rankings_grow_with_the_distance_whatever_the_direction(run):
     assert found["quality"]["shown"]["scrub"] == "0.15"
 
 
+def test_errors_turn_with_the_numbers(run):
+    """A number of .15 in [.1, .5] of which more is nearer becomes −.15, which reaches down by .35 and up by .05."""
+    found = ranking(run)
+    assert found["quality"]["errors"]["scrub"] == pytest.approx([0.35, 0.05])
+    assert found["klom"]["errors"]["scrub"] == pytest.approx([1.1, 0.7])
+    assert found["u_mia/gap"]["errors"]["scrub"] == pytest.approx([0.35, 0.05])  # −.25 in [−.3, .1], by its size
+
+
+def test_numbers_without_an_interval_have_no_errors(records):
+    bare = [dataclasses.replace(r, low=None) if isinstance(r, Row) and r.metric == "klom" else r for r in records]
+    found = ranking(Run.of(bare))
+    assert found["klom"]["values"]
+    assert found["klom"]["errors"] == {}
+
+
 def test_both_oracles_have_rankings_of_their_own(run):
     assert ranking(run, style.oracle_name("concept_free"))["distance/margin"]["values"]["scrub"] == 0.99
 
@@ -84,8 +99,11 @@ def test_gallery_tells_what_each_population_makes_of_each_example(records, make_
     assert base64.b64decode(found["examples"][0]["png"]).startswith(b"\x89PNG")
     assert list(found["oracles"]) == [RETRAIN, style.oracle_name("concept_free")]
     expected = [[i / 4, max(i / 4 - 0.1, 0), min(i / 4 + 0.1, 1), 2.5 * i - 5] for i in range(5)]
-    assert found["candidates"] == {"scrub": expected}
-    assert found["oracles"][RETRAIN][3] == [1.0, 0.9, 1.0, None]  # a margin that is not there
+    assert list(found["candidates"]) == ["scrub"]
+    assert [told[:4] for told in found["candidates"]["scrub"]] == expected
+    spreads = [told[4] for told in found["candidates"]["scrub"]]
+    assert [(s[0], s[9], s[-1]) for s in spreads] == [(1.5 * i - 6, 2.5 * i - 5, 3.5 * i - 4) for i in range(5)]
+    assert found["oracles"][RETRAIN][3] == [1.0, 0.9, 1.0, None]  # margins that are not there
 
 
 def test_no_gallery_without_examples(run):

@@ -109,6 +109,18 @@ def test_page_holds_every_entry_and_names_its_runs(tmp_path, make, provenance, c
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 
+def test_without_folders_it_is_of_all_runs(tmp_path, make, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="none are given, and there are none under runs/"):
+        Leaderboard()()
+    for seed in (0, 1):
+        results.write(tmp_path / "runs" / f"seed{seed}", make(rates=(0.5,), seed=seed), {"experiment": "a"})
+    Leaderboard()()
+    text = (tmp_path / "leaderboard.html").read_text()
+    assert "runs/seed0" in text
+    assert "runs/seed1" in text
+
+
 def test_names_are_text(tmp_path, make):
     evil = "</script><img src=x onerror=alert(1)>"
     changed = [

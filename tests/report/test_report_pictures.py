@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from unlearnax.report import style
+from unlearnax.report import explore, style
 from unlearnax.report.examples import examples_figure, groups
 from unlearnax.report.load import Run
-from unlearnax.report.ranks import COLUMNS, rankings, ranks_figure
+from unlearnax.report.ranks import rankings, ranks_figure
 from unlearnax.report.rates import panels, rates_figure
-from unlearnax.results import ExampleRow, ImageRow, ProblemRow, Row
+from unlearnax.results import ExampleRow, ImageRow, MetricRow, ProblemRow, Row
 
 PROBLEM = "digits-concept3-rate0.5"
 
@@ -88,39 +88,48 @@ def test_no_curve_no_figure(make, change):
     assert rates_figure(Run.of(records)) is None
 
 
+COLUMNS = [
+    (metric, oracle)
+    for oracle in ("retrain", "concept_free")
+    for metric in ("distance/margin", "distance/output", "klom")
+]
+
+
 def ranked(names, values):
-    """One problem: candidate i of `names` has the i-th of values[column] in every column."""
-    records = [ProblemRow("p", 0.1, 0, "d", 1, 10, 20, 30, "oracle to oracle", False)]
-    for column in COLUMNS:
-        for name, value in zip(names, values(column), strict=True):
-            records.append(Row("p", name, "algorithm", "", column.metric, column.oracle, column.slice, value))
+    """One problem: candidate i of `names` has the i-th of values(metric, oracle)."""
+    klom = MetricRow("klom", "population", "both", *[""] * 3, "lower", "", "", "either", 2, "", True)
+    records = [ProblemRow("p", 0.1, 0, "d", 1, 10, 20, 30, "oracle to oracle", False), klom]
+    for metric, oracle in COLUMNS:
+        part = "forget" if metric == "klom" else "concept"
+        for name, value in zip(names, values(metric, oracle), strict=True):
+            records.append(Row("p", name, "algorithm", "", metric, oracle, part, value))
     return Run.of(records)
 
 
-def test_ranks_know_which_way_is_near():
-    run = ranked("abcd", lambda column: (0.1, -0.2, 0.2, 0.4))
-    _, ranks = rankings(run, "p")
-    for column, found in ranks.items():
-        if column.metric.endswith("/gap"):
-            expected = [1, 2.5, 2.5, 4]  # the size of a gap counts
-        else:
-            expected = [3, 4, 2, 1] if column.better == "higher" else [2, 1, 3, 4]
-        assert list(found) == expected, column
-    assert len(ranks) == len(COLUMNS)
+def test_the_chart_of_ranks_has_the_metrics_of_the_page():
+    run = ranked("abcd", lambda metric, oracle: (0.1, 0.2, 0.1, 0.4))
+    _, found = rankings(run, "p")
+    page = [m for m in explore.rankings(run, "p")[0]["metrics"] if m["first"]]
+    assert [(c.metric, c.oracle) for c in found] == [(m["metric"], m["oracle"]) for m in page]
+    assert [(c.metric, c.oracle) for c in found] == [(m, style.oracle_name(o)) for m, o in COLUMNS]
+    assert all(list(c.ranks) == [1.5, 3, 1.5, 4] for c in found)  # ties share a mean rank
 
 
-def test_the_algorithms_that_change_places_are_coloured():
+def test_a_metric_that_some_lack_and_few_algorithms_make_no_ranks():
+    run = ranked("abcd", lambda metric, oracle: (0.1, np.nan if metric == "klom" else 0.2, 0.3, 0.4))
+    assert {c.metric for c in rankings(run, "p")[1]} == {"distance/margin", "distance/output"}
+    assert rankings(ranked("abc", lambda *_: (1, 2, 3)), "p")[1] == []
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_algorithms_that_change_places_are_coloured(columns):
     """By untraining metrics a, b, c, d, e; by the others e comes first and a last."""
-
-    def values(column):
-        order = (1, 2, 3, 4, 5) if column.oracle == "retrain" else (5, 2, 3, 4, 1)
-        return [-v if column.better == "higher" else v for v in order]
-
-    figure = ranks_figure(ranked("abcde", values))
-    colours = {line.get_ydata()[0]: line.get_color() for line in figure.axes[0].lines if len(line.get_xdata()) == 6}
+    values = {"retrain": (1, 2, 3, 4, 5), "concept_free": (5, 2, 3, 4, 1)}
+    figure = ranks_figure(ranked("abcde", lambda _, oracle: values[oracle]), columns)
+    first = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3][::2]
+    colours = {line.get_ydata()[0]: line.get_color() for line in first}
     assert colours == {1: style.BLUE, 2: style.GREY, 3: style.GREY, 4: style.GREY, 5: style.ORANGE}
-    assert texts(figure)[:5] == list("abcde")
-    assert texts(figure)[5:10] == list("ebcda")
+    assert [t for t in texts(figure) if len(t) == 1] == (list("abcde") if columns == 2 else []) + list("ebcda")
 
 
 def test_distances_alone_make_no_chart_of_ranks(make):

@@ -26,7 +26,7 @@ CLAIMS = (
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     """They take seconds, and have tests of their own."""
-    monkeypatch.setattr(page, "write_figures", lambda folder: [])
+    monkeypatch.setattr(page, "write_figures", lambda *_: [])
 
 
 @pytest.fixture
@@ -48,11 +48,14 @@ def test_one_page_of_several_runs(folders, capsys):
     text = path.read_text()
     assert not (folders[0] / "report.html").exists()  # a run's own page stays as it was
     series = json.loads(re.search(r'id="series-data">(.*?)</script>', text)[1])
-    assert [[p["rate"] for p in each] for each in series] == [[0.1, 0.5, 1.0]] * 2
-    assert [[p["index"] for p in each] for each in series] == [[0, 1, 2], [3, 4, 5]]
+    assert [[p["rate"] for p in each] for each in series] == [
+        [0.1, 0.5, 1.0]
+    ] * 3  # both runs, and what they say together
+    assert [[p["index"] for p in each] for each in series] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert text.count("<h3>discovery_rate, seeds 0, 1 · digits-concept3-rate0.5</h3>") > 3
     assert text.count("<h3>discovery_rate (seed1) · digits-concept3-rate0.5</h3>") > 3
-    assert len(json.loads(re.search(r'id="explore-data">(.*?)</script>', text, re.DOTALL)[1])) == 6
-    assert text.count('class="panel"') % 6 == 0
+    assert len(json.loads(re.search(r'id="explore-data">(.*?)</script>', text, re.DOTALL)[1])) == 9
+    assert text.count('class="panel"') % 9 == 0
     assert text.count("Plotly.register") == write_report(folders[0]).read_text().count("Plotly.register")
 
 

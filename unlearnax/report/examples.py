@@ -17,14 +17,16 @@ from PIL import Image
 
 from unlearnax.report import style
 from unlearnax.report.load import CONCEPT_SLICES, DAMAGE_SLICES, UNLEARNING, UNTRAINING, Run
+from unlearnax.report.paper import WIDTHS, wrapped
 from unlearnax.results import ExampleRow, ProblemRow
 
-MOST = {"concept": 6, "damage": 2}  # pictures of one slice
+# Pictures of one slice, by the paper's columns.
+MOST = {1: {"concept": 2, "damage": 1}, 2: {"concept": 6, "damage": 2}}
 MOST_LABELS = 3  # more classes than these share one group
 MOST_ALGORITHMS = 12
-# Inches: two columns of most proceedings, of which names take some; the largest picture; between slices; what stands below
-# a picture, above and below all.
-WIDTH, NAMES, CELL, GAP, CAPTION, HEAD, FOOT = 6.9, 1.03, 0.42, 0.12, 0.14, 0.55, 0.22
+# Inches: what names take; the largest picture; between slices; what stands below a picture, above and below all.
+NAMES, CELL, GAP, CAPTION, HEAD, FOOT = 1.03, 0.42, 0.12, 0.14, 0.55, 0.22
+SHORT = {"forget": "S", "concept_rest": "F∖S", "concept_test": "held-out", "retain": "D∖F", "other_test": "test"}
 RIGHT, WRONG = "#00785a", "#aa3377"  # with a sign each, so that nothing is told by colour alone
 
 
@@ -47,8 +49,11 @@ def _spread(rows: list[ExampleRow], most: int) -> list[ExampleRow]:
     return [row for row in rows if row in chosen]
 
 
-def groups(run: Run, problem: str) -> list[Group]:
-    """What is shown of a problem: pictures drawn at random, slice by slice, and class by class where they are few."""
+def groups(run: Run, problem: str, columns: int = 2) -> list[Group]:
+    """What is shown of a problem: pictures drawn at random, slice by slice, and class by class where they are few.
+
+    columns: of a paper, 1 or 2, which have room for fewer or more.
+    """
     pictured = {(i.slice, i.example) for i in run.images if i.problem == problem}
     found: list[Group] = []
     for about, slices in (("concept", CONCEPT_SLICES), ("damage", DAMAGE_SLICES)):
@@ -58,7 +63,7 @@ def groups(run: Run, problem: str) -> list[Group]:
                 for r in run.examples
                 if r.problem == problem and r.slice == part and r.at_random and (part, r.example) in pictured
             }
-            chosen = _spread(list(there.values()), MOST[about])
+            chosen = _spread(list(there.values()), MOST[columns][about])
             labels = list(dict.fromkeys(r.label for r in chosen))
             if about == "damage" or len(labels) > MOST_LABELS:
                 labels = [""] if chosen else []
@@ -90,28 +95,29 @@ class _Layout(NamedTuple):
     top: float
 
 
-def _lay_out(shown: list[Group], height: float) -> _Layout:
+def _lay_out(shown: list[Group], height: float, width: float) -> _Layout:
     before = [None, *(group.slice for group in shown[:-1])]
     gaps = [0.0 if b is None else GAP if b != g.slice else GAP / 3 for b, g in zip(before, shown, strict=True)]
     counts = [len(group.examples) for group in shown]
-    cell = min((WIDTH - NAMES - 0.05 - sum(gaps)) / sum(counts), CELL)
+    cell = min((width - NAMES - 0.05 - sum(gaps)) / sum(counts), CELL)
     ends = np.cumsum(np.add(gaps, np.multiply(counts, cell)))
     return _Layout([float(NAMES + end - n * cell) for end, n in zip(ends, counts, strict=True)], cell, height - HEAD)
 
 
-def _two_lines(text: str) -> tuple[str, str]:
-    """Words on two lines: the last word on the second."""
+def _two_lines(part: str, *, short: bool) -> tuple[str, str]:
+    """A slice's name on two lines: the last word on the second."""
+    text = SHORT.get(part.removesuffix("_true"), part) if short else style.slice_name(part)
     first, _, last = text.rpartition(" ")
     return (first, last) if first else (last, "")
 
 
-def _heads(ax: Axes, shown: list[Group], at: _Layout) -> None:
+def _heads(ax: Axes, shown: list[Group], at: _Layout, *, short: bool) -> None:
     """Slices above their groups, with a line over all groups of each, and the class above each group."""
     for part in dict.fromkeys(g.slice for g in shown):
         mine = [(left, g) for left, g in zip(at.lefts, shown, strict=True) if g.slice == part]
         start, end = mine[0][0], mine[-1][0] + at.cell * len(mine[-1][1].examples)
         ax.plot([start + 0.02, end - 0.02], [at.top + 0.19] * 2, color=style.GREY, linewidth=0.6)
-        for line, words in enumerate(_two_lines(style.slice_name(part))):
+        for line, words in enumerate(_two_lines(part, short=short)):
             ax.text((start + end) / 2, at.top + 0.36 - 0.115 * line, words, ha="center", va="baseline", fontsize=7)
         for left, group in mine:
             middle = left + at.cell * len(group.examples) / 2
@@ -119,6 +125,7 @@ def _heads(ax: Axes, shown: list[Group], at: _Layout) -> None:
 
 
 def _draw_cell(ax: Axes, picture: np.ndarray, left: float, bottom: float, side: float, share: float) -> None:
+    size = 6 if side > 0.3 else 5  # of a number that may have three digits
     right, inset = share >= 0.5, 0.02
     colour = RIGHT if right else WRONG
     box = (left + inset, left + side - inset, bottom + inset, bottom + side - inset)
@@ -128,7 +135,7 @@ def _draw_cell(ax: Axes, picture: np.ndarray, left: float, bottom: float, side: 
     inner = side - 2 * inset
     ax.add_patch(Rectangle((box[0], box[2]), inner, inner, fill=False, edgecolor=colour, linewidth=1.0, zorder=3))
     text = f"{'✓' if right else '✗'}\u2009{100 * share:.0f}"
-    ax.text(left + side / 2, bottom - 0.075, text, ha="center", va="baseline", fontsize=6, color=colour)
+    ax.text(left + side / 2, bottom - 0.075, text, ha="center", va="baseline", fontsize=size, color=colour)
 
 
 def _draw_name(ax: Axes, words: str, colour: str, middle: float) -> None:
@@ -137,18 +144,26 @@ def _draw_name(ax: Axes, words: str, colour: str, middle: float) -> None:
         ax.text(NAMES - 0.06, middle + y, text, ha="right", va="baseline", fontsize=size, color=colour)
 
 
-def examples_figure(run: Run, problem: ProblemRow) -> Figure | None:
-    """Draws some examples of every slice as every population sees them; None where the run has no pictures of them."""
-    shown, name = groups(run, problem.problem), problem.problem
+def examples_figure(run: Run, problem: ProblemRow, columns: int = 2) -> Figure | None:
+    """Draws some examples of every slice as every population sees them; None where the run has no pictures of them.
+
+    columns: of a paper, 1 or 2.
+    """
+    shown, name, width = groups(run, problem.problem, columns), problem.problem, WIDTHS[columns]
     if not shown:
         return None
     references, algorithms = _populations(run, name)
     shares = {(r.candidate, r.slice, r.example): r.right for r in run.examples if r.problem == name}
     files = {(i.slice, i.example): i.png for i in run.images if i.problem == name}
-    cell = _lay_out(shown, 0.0).cell
-    height = HEAD + (cell + CAPTION) * (len(references) + len(algorithms)) + GAP + FOOT
-    at = _lay_out(shown, height)
-    figure = Figure(figsize=(WIDTH, height))
+    cell = _lay_out(shown, 0.0, width).cell
+    members = max((v.members for v in run.verdicts if v.problem == name), default=0)
+    note = (f"Numbers: % of {members} models that get it right; ✓ at least half do, ✗ most do not.  "
+            f"|S| = {problem.forget}, |F| = {problem.concept}.")  # fmt: skip
+    note = wrapped(note, width, 6.5)
+    foot = FOOT + 0.11 * note.count("\n")
+    height = HEAD + (cell + CAPTION) * (len(references) + len(algorithms)) + GAP + foot
+    at = _lay_out(shown, height, width)
+    figure = Figure(figsize=(width, height))
     ax = figure.add_axes((0, 0, 1, 1))
     for i, (candidate, words, colour) in enumerate([*references, *algorithms]):
         bottom = at.top - (cell + CAPTION) * i - cell - (GAP if i >= len(references) else 0)
@@ -159,10 +174,8 @@ def examples_figure(run: Run, problem: ProblemRow) -> Figure | None:
                 if math.isfinite(share):
                     picture = np.asarray(Image.open(io.BytesIO(files[group.slice, example])))
                     _draw_cell(ax, picture, left + cell * j, bottom, cell, share)
-    _heads(ax, shown, at)
-    members = max((v.members for v in run.verdicts if v.problem == name), default=0)
-    ax.text(0.06, 0.07, f"Numbers: % of {members} models that get it right; ✓ at least half do, ✗ most do not.  "
-            f"|S| = {problem.forget}, |F| = {problem.concept}.", fontsize=6.5, color=style.GREY, va="baseline")  # fmt: skip
-    ax.set(xlim=(0, WIDTH), ylim=(0, height), aspect="equal")
+    _heads(ax, shown, at, short=columns == 1)
+    ax.text(0.06, 0.07, note, fontsize=6.5, color=style.GREY, va="bottom")
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     ax.set_axis_off()
     return figure

@@ -1,19 +1,20 @@
-"""Figures for papers: the compass of every problem as PNG and as vector PDF, two columns wide."""
+"""Figures for papers, one and two columns wide, as vector PDF and as PNG to look at: the compass, and the files of all."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from unlearnax import checks
 from unlearnax.report import style
 from unlearnax.report.examples import examples_figure
+from unlearnax.report.frontier import frontier_figure
 from unlearnax.report.labels import Label, place
 from unlearnax.report.load import (
     UNLEARNING,
@@ -30,66 +31,22 @@ from unlearnax.report.load import (
     load,
     whole_limits,
 )
+from unlearnax.report.margins import margins_figure
+from unlearnax.report.paper import RC, WIDTHS, clipped, draw_point, errors, legend, legend_height, title, title_height
 from unlearnax.report.ranks import ranks_figure
 from unlearnax.report.rates import rates_figure
 from unlearnax.report.style import GREY, INK
 from unlearnax.results import ProblemRow
 
-WIDTH = 6.9  # inches: two columns of most proceedings
-# fonttype 42 keeps text as text in the PDF. DejaVu ships with matplotlib and has ∖, so no font is ever missing.
-RC: dict[Any, Any] = {
-    "text.parse_math": False,  # names are text, with their dollars and underscores
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": GREY,
-    "axes.titlesize": 8,
-    "axes.titlelocation": "left",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-}
-
-
-def _errors(value: Value) -> list[list[float]]:
-    # A jackknife interval need not hold the value; a negative bar length is an error to matplotlib.
-    return [[max(value.value - value.low, 0.0)], [max(value.high - value.value, 0.0)]]
-
-
-def _draw_point(ax: Axes, x: float, y: float, mark: style.Mark, xerr=None, yerr=None, size: float = 4.5) -> None:
-    colour = mark.colour or INK
-    ax.errorbar(
-        x, y, xerr=xerr, yerr=yerr, fmt=style.MATPLOTLIB_SHAPES[mark.shape], markersize=size, zorder=4,
-        color=colour, ecolor=colour, elinewidth=0.8, capsize=1.5, capthick=0.8,
-        markerfacecolor="none" if mark.colour is None else colour,
-        markeredgecolor=INK if mark.colour is None else "white", markeredgewidth=0.8 if mark.colour is None else 0.4,
-    )  # fmt: skip
-
-
-def _clipped(value: float, limits: tuple[float, float]) -> tuple[float, int]:
-    """A coordinate moved inside the limits, and the side it left by (-1, 0, 1)."""
-    low, high = limits
-    inset = 0.045 * (high - low)
-    if value > high:
-        return high - inset, 1
-    if value < low:
-        return low + inset, -1
-    return value, 0
-
 
 def _draw_points(ax: Axes, points: list[Point], marks: dict[str, style.Mark], xlim, ylim, *, clip: bool) -> None:
     for point in points:
-        (x, side_x), (y, side_y) = _clipped(point.x.value, xlim), _clipped(point.y.value, ylim)
+        (x, side_x), (y, side_y) = clipped(point.x.value, xlim), clipped(point.y.value, ylim)
         if not (side_x or side_y):
             mark = marks[point.candidate]
-            _draw_point(ax, x, y, mark, _errors(point.x), _errors(point.y))
+            draw_point(ax, x, y, mark, errors(point.x), errors(point.y))
         elif clip:  # out of the picture: the mark at the border, an arrow the way it went, and its true place
-            _draw_point(ax, x, y, marks[point.candidate])
+            draw_point(ax, x, y, marks[point.candidate])
             arrow = {"arrowstyle": "->", "color": GREY, "linewidth": 0.8, "shrinkA": 4, "shrinkB": 0}
             ax.annotate("", (x + 0.06 * side_x, y + 0.06 * side_y), (x, y), arrowprops=arrow, annotation_clip=False)
             text = f"({style.number(point.x.value)}, {style.number(point.y.value)})"
@@ -140,7 +97,7 @@ def _name_points(whole: Axes, close: Axes, run: Run, problem: ProblemRow, form: 
         labels, bars = (oracles if ax is whole else []), []
         places = [(0.0, 1.0), (1.0, 0.0)] if ax is whole else [(0.0, 1.0)]
         for point in points:
-            (x, side_x), (y, side_y) = _clipped(point.x.value, xlim), _clipped(point.y.value, ylim)
+            (x, side_x), (y, side_y) = clipped(point.x.value, xlim), clipped(point.y.value, ylim)
             if ax is close and (side_x or side_y):
                 continue
             places.append((x, y))
@@ -155,16 +112,6 @@ def _name_points(whole: Axes, close: Axes, run: Run, problem: ProblemRow, form: 
         place(ax, labels, places, bars)
 
 
-def _legend(figure: Figure, marks: dict[str, style.Mark], height: float) -> None:
-    handles = [
-        Line2D([], [], linestyle="", marker=style.MATPLOTLIB_SHAPES[m.shape], markersize=4.5, color=m.colour or INK,
-               markerfacecolor=m.colour or "none", markeredgecolor=m.colour or INK, label=style.candidate_name(name))
-        for name, m in marks.items()
-    ]  # fmt: skip
-    figure.legend(handles=handles, loc="lower center", ncols=5, frameon=False, fontsize=7, handletextpad=0.2,
-                  columnspacing=1.2, bbox_to_anchor=(0.5, 0.04 / height), borderaxespad=0)  # fmt: skip
-
-
 def _title(run: Run, problem: ProblemRow) -> str:
     members = max((v.members for v in run.verdicts if v.problem == problem.problem), default=None)
     text = f"{problem.problem}: {problem.forget} of {problem.concept} discovered (|S|/|F| = {problem.rate:.2g})"
@@ -174,31 +121,34 @@ def _title(run: Run, problem: ProblemRow) -> str:
     return text
 
 
-def _compass_figure(run: Run, problem: ProblemRow, shown: list[str]) -> Figure:
+def _compass_figure(run: Run, problem: ProblemRow, shown: list[str], columns: int) -> Figure:
     marks = style.run_marks(run)
     marks = {n: m for n, m in marks.items() if any(run.row(problem.problem, n, f"distance/{f}", o, "concept")
              for f in shown for o in (UNTRAINING, UNLEARNING))}  # fmt: skip
-    legend = 0.16 * math.ceil(len(marks) / 5) + 0.1
-    height = 2.75 * len(shown) + legend + 0.25
-    figure = Figure(figsize=(WIDTH, height))
-    axes = figure.subplots(len(shown), 2, squeeze=False)
+    width, text = WIDTHS[columns], _title(run, problem)
+    below, above = legend_height(marks, width), title_height(text, width)
+    height = 2.75 * len(shown) * (2 // columns) + below + above
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(len(shown) * (2 // columns), columns, squeeze=False).reshape(len(shown), 2)
     for (whole, close), form in zip(axes, shown, strict=True):
         _compass_panels(whole, close, run, problem, form, marks)
-    _legend(figure, marks, height)
-    figure.tight_layout(rect=(0, legend / height, 1, 1 - 0.22 / height), w_pad=1.5, h_pad=1.2)
-    figure.text(0.01, 1 - 0.06 / height, _title(run, problem), fontsize=8.5, va="top")
+    legend(figure, marks)
+    figure.tight_layout(rect=(0, below / height, 1, 1 - above / height), w_pad=1.5, h_pad=1.2)
+    title(figure, text)
     for (whole, close), form in zip(axes, shown, strict=True):
         _name_points(whole, close, run, problem, form, marks)
     return figure
 
 
-def _forest_figure(run: Run, problem: ProblemRow, shown: list[str], oracle: str) -> Figure:
+def _forest_figure(run: Run, problem: ProblemRow, shown: list[str], oracle: str, columns: int) -> Figure:
     marks = style.run_marks(run)
     found = {f: {n: distance(run, problem.problem, n, f, oracle) for n in marks} for f in shown}
     names = [n for n in marks if any(found[f][n] for f in shown)]
-    margin, height = run.margin(problem.problem), 0.17 * len(names) + 0.8
-    figure = Figure(figsize=(WIDTH, height))
-    axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+    width, text, margin = WIDTHS[columns], _title(run, problem), run.margin(problem.problem)
+    above, lines = title_height(text, width), math.ceil(len(shown) / columns)
+    height = (0.17 * len(names) + 0.58) * lines + above
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(lines, len(shown) // lines, squeeze=False, sharey=True).ravel()
     for ax, form in zip(axes, shown, strict=True):
         values = [v for v in found[form].values() if v]
         limits = whole_limits(values) if problem.scale != "absolute" else _padded(values)
@@ -209,20 +159,19 @@ def _forest_figure(run: Run, problem: ProblemRow, shown: list[str], oracle: str)
             value = found[form][name]
             if value is None:
                 continue
-            x, side = _clipped(value.value, limits)
-            _draw_point(ax, x, i, marks[name], None if side else _errors(value))
+            x, side = clipped(value.value, limits)
+            draw_point(ax, x, i, marks[name], None if side else errors(value))
             if side:
-                text = f"{style.number(value.value)} →" if side > 0 else f"← {style.number(value.value)}"
+                far = f"{style.number(value.value)} →" if side > 0 else f"← {style.number(value.value)}"
                 align = "right" if side > 0 else "left"
-                _label(ax, text, (x, i), (-5 * side, 0), GREY, ha=align, va="center")
+                _label(ax, far, (x, i), (-5 * side, 0), GREY, ha=align, va="center")
         ax.grid(axis="y", color=GREY, alpha=0.2, linewidth=0.4)
         ax.set(xlim=limits, xlabel=f"distance to {style.oracle_name(oracle)}")
-        ax.set_title(style.FORM_NAMES[form])
-    labels = [style.candidate_name(n) for n in names]
+        ax.set_title(style.FORM_NAMES[form].split(" (")[0] if columns == 1 else style.FORM_NAMES[form])
     axes[0].set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
-    axes[0].set_yticklabels(labels)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.22 / height), w_pad=1.5)
-    figure.text(0.01, 1 - 0.06 / height, _title(run, problem), fontsize=8.5, va="top")
+    axes[0].set_yticklabels([style.candidate_name(n) for n in names])
+    figure.tight_layout(rect=(0, 0, 1, 1 - above / height), w_pad=1.5)
+    title(figure, text)
     return figure
 
 
@@ -232,13 +181,14 @@ def _padded(values: list[Value]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def compass(run: Run, problem: ProblemRow, shown: list[str] | None = None) -> Figure | None:
+def compass(run: Run, problem: ProblemRow, shown: list[str] | None = None, columns: int = 2) -> Figure | None:
     """Draws the compass of one problem, or a forest plot where only one oracle is there or the two coincide.
 
     The compass has a row of panels for each form of the distance, all candidates and a close-up around the
     untraining oracle; controls are hollow, the bands are the equivalence margin.
 
     shown: forms of the distance, "margin" and "output"; those that the run holds by default.
+    columns: how many of a paper's it is wide, 1 (3.3 inches) or 2 (6.9 inches).
 
     Returns:
         The figure, None where the run holds no distances on the pooled concept.
@@ -248,39 +198,69 @@ def compass(run: Run, problem: ProblemRow, shown: list[str] | None = None) -> Fi
     with matplotlib.rc_context(RC):
         if has_compass(run, problem):
             shown = [f for f in shown if compass_points(run, problem.problem, f)]
-            return _compass_figure(run, problem, shown) if shown else None
+            return _compass_figure(run, problem, shown, columns) if shown else None
         if oracle is None:
             return None
         shown = [f for f in shown if any(distance(run, problem.problem, n, f, oracle) for n in run.candidates())]
-        return _forest_figure(run, problem, shown, oracle) if shown else None
+        return _forest_figure(run, problem, shown, oracle, columns) if shown else None
 
 
-OF_PROBLEMS = {"compass": compass, "examples": examples_figure}  # what the files' names begin with
+# What the files' names begin with.
+OF_PROBLEMS = {"examples": examples_figure, "frontier": frontier_figure, "margins": margins_figure}
 OF_RUN = {"rates": rates_figure, "ranks": ranks_figure}
+KINDS = ("compass", *OF_PROBLEMS, *OF_RUN)
 
 
-def write_figures(folder: Path | str) -> list[Path]:
-    """Writes `figures/<kind>-<problem>.png` and `.pdf`, and those of the whole run, into its folder; returns their paths.
+def save(figure: Figure, path: Path, columns: int) -> list[Path]:
+    """Writes `path` with other endings: .png and .pdf where it is two columns wide, -1col.pdf where one; returns them."""
+    files = [path.with_name(f"{path.name}-1col.pdf")]
+    if columns == 2:
+        files = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "pdf")]
+    for file in files:
+        # No date, so that the same rows make the same files.
+        figure.savefig(file, dpi=220, metadata={"CreationDate": None} if file.suffix == ".pdf" else {})
+    return files
+
+
+def drawn(run: Run, columns: int) -> Iterator[tuple[str, Figure]]:
+    """Every figure that a run has the rows for, with the file's name; a column wide a compass has one for each form."""
+    names = style.file_names(p.problem for p in run.problems)
+    for problem in run.problems:
+        name = names[problem.problem]
+        if columns == 2:
+            made: dict[str, Figure | None] = {f"compass-{name}": compass(run, problem)}
+        else:
+            made = {f"compass-{name}-{f}": compass(run, problem, [f], columns) for f in forms(run, problem.problem)}
+        made |= {f"{kind}-{name}": draw(run, problem, columns=columns) for kind, draw in OF_PROBLEMS.items()}
+        yield from ((key, figure) for key, figure in made.items() if figure is not None)
+    for kind, draw in OF_RUN.items():
+        figure = draw(run, columns=columns)
+        if figure is not None:
+            yield kind, figure
+
+
+def write_figures(folder: Path | str, columns: Sequence[int] = (2,)) -> list[Path]:
+    """Writes a run's figures into its folder `figures`; returns their paths.
 
     Earlier figures of these kinds go first: they may show what the results no longer hold.
 
+    Args:
+        folder: of a finished run.
+        columns: of a paper: 2 writes `<kind>-<problem>.png` and `.pdf`, 1 `<kind>-<problem>-1col.pdf`; those of the whole run
+            have no problem in their names.
+
     Raises:
         FileNotFoundError: the folder holds no results.
+        ValueError: a width that is not known.
     """
+    for each in columns:
+        checks.one_of("columns", each, WIDTHS)
     run, target, written = load(folder), Path(folder) / "figures", []
-    for old in (path for kind in (*OF_PROBLEMS, *OF_RUN) for path in target.glob(f"{kind}*.p??")):
+    for old in (path for kind in KINDS for path in target.glob(f"{kind}*.p??")):
         old.unlink()
-    names = style.file_names(p.problem for p in run.problems)
-    # Settings are looked up once more when text is drawn; no date, so that the same rows make the same files.
-    with matplotlib.rc_context(RC):
-        made = {f"{kind}-{names[p.problem]}": draw(run, p) for kind, draw in OF_PROBLEMS.items() for p in run.problems}
-        made |= {kind: draw(run) for kind, draw in OF_RUN.items()}
-        for name, figure in made.items():
-            if figure is None:
-                continue
-            target.mkdir(exist_ok=True)
-            for ending, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
-                path = target / f"{name}.{ending}"
-                figure.savefig(path, dpi=220, metadata=metadata)
-                written.append(path)
+    with matplotlib.rc_context(RC):  # settings are looked up once more when text is drawn
+        for each in columns:
+            for name, figure in drawn(run, each):
+                target.mkdir(exist_ok=True)
+                written += save(figure, target / name, each)
     return written

@@ -7,10 +7,13 @@ import json
 import math
 from pathlib import Path
 
+import matplotlib
+
 from unlearnax.report import style
 from unlearnax.report.citation import bibtex
 from unlearnax.report.load import FORMS, UNLEARNING, UNTRAINING, Run, Value, distance, is_control, load
 from unlearnax.report.page import asset, environment, run_titles
+from unlearnax.report.paper import RC, WIDTHS
 from unlearnax.results import ProblemRow, VerdictRow
 
 FILE = "leaderboard.html"
@@ -23,12 +26,14 @@ SHORT_FORMS = {"margin": "margin form", "output": "output form"}
 class Setting:
     """What must be equal for numbers to stand side by side: the problem, its rate, how models train, the rules.
 
-    problem: its name, which begins with the dataset's.  model: the architecture, with the recipe's digest where two differ.
+    problem: its name, which begins with the dataset's.  told: the rate for people.
+    model: the architecture, with the recipe's digest where two differ.
     margin, damage: the declared shares of the scale that verdicts rest on, None where a run does not say.
     """
 
     problem: str
     rate: float
+    told: str
     model: str
     margin: float | None
     damage: float | None
@@ -97,7 +102,9 @@ def _model(run: Run) -> tuple[str, str]:
 def _setting(run: Run, problem: ProblemRow, model: str) -> Setting:
     margins = {v.margin for v in run.verdicts if v.problem == problem.problem}
     margin = margins.pop() if len(margins) == 1 else run.provenance.get("margin")
-    return Setting(problem.problem, round(problem.rate, 3), model, margin, run.provenance.get("damage"))
+    return Setting(
+        problem.problem, round(problem.rate, 3), style.rate_name(problem), model, margin, run.provenance.get("damage")
+    )
 
 
 def check_rules(settings: dict[Setting, str]) -> None:
@@ -170,7 +177,7 @@ def _settings_table(found: list[Entry]) -> tuple[list[Setting], list[tuple[str, 
 def write_leaderboard(
     *folders: Path | str, out: Path | str | None = None, mixed_margins: bool = False, command: str = ""
 ) -> Path:
-    """Writes the page; see `entries`.
+    """Writes the page, and beside it the same as a figure for papers: .png and .pdf, and -1col.pdf; see `entries`.
 
     Args:
         folders: of finished runs.
@@ -213,4 +220,16 @@ def write_leaderboard(
     target = Path(FILE if out is None else out)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
+    _write_figures(found, target.with_suffix(""))
     return target
+
+
+def _write_figures(found: list[Entry], path: Path) -> None:
+    from unlearnax.report.board import board_figure  # which needs `Entry`
+    from unlearnax.report.figures import save
+
+    with matplotlib.rc_context(RC):
+        for columns in WIDTHS:
+            figure = board_figure(found, columns=columns)
+            if figure is not None:
+                save(figure, path, columns)

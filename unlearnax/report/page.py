@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os.path
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from unlearnax.report import explore, gallery, interactive, style, suite, tables
 from unlearnax.report.citation import bibtex
 from unlearnax.report.figures import write_figures
 from unlearnax.report.load import Run, has_compass, is_control, load
+from unlearnax.report.pooling import Pool, pools
 from unlearnax.results import ProblemRow
 
 ASSETS = Path(__file__).parent / "assets"  # templates, styles, and the parts of the scripts
 FILE = "report.html"
 # Parts of the page's script: concatenated in this order they are one function.
 BASE_SCRIPTS = ("base.js", "tables.js", "copy.js")
-PLOT_SCRIPTS = ("filter.js", "plots.js", "compass.js", "ranks.js", "frontier.js", "examples.js", "chooser.js")
+PLOT_SCRIPTS = (
+    "filter.js", "plots.js", "names.js", "points.js", "compass.js", "tau.js", "ranks.js", "frontier.js", "strips.js",
+    "examples.js", "chooser.js",
+)  # fmt: skip
 LEADING_KEYS = ("experiment", "git_commit", "versions", "device", "seeds", "plan", "wall_seconds")
 OWN_SECTION = ("command", "tuning", "title")  # provenance that is shown elsewhere
 
@@ -81,6 +86,15 @@ def run_titles(runs: list[Run], folders: list[Path]) -> list[str]:
     ]
 
 
+def pool_titles(pooled: list[Pool]) -> list[str]:
+    """What to call runs that are pooled: their experiment and seeds, numbered where several are called alike."""
+    names = [
+        f"{each.run.provenance.get('title') or each.run.provenance['experiment']}, seeds {', '.join(map(str, each.seeds))}"
+        for each in pooled
+    ]
+    return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, 1)]
+
+
 def _series(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Problems that differ in their discovery rate only, by rate: what the slider moves along."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -128,7 +142,12 @@ def environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # not sorted: the order of a run's candidates is told
-    made.globals |= {"look": style.verdict_style, "missing": style.MISSING, "goal_name": style.goal_name}
+    made.globals |= {
+        "look": style.verdict_style,
+        "missing": style.MISSING,
+        "goal_name": style.goal_name,
+        "rate_name": style.rate_name,
+    }
     return made
 
 
@@ -142,59 +161,65 @@ def _place(folders: list[Path], out: Path | None) -> Path:
     return parent / ("reports.html" if (parent / results.FILE).exists() else FILE)
 
 
-def write_report(*folders: Path | str, out: Path | str | None = None) -> Path:
+def write_report(*folders: Path | str, out: Path | str | None = None, columns: Sequence[int] = (2,)) -> Path:
     """Writes one self-contained page of one run or of several, and into a single run's folder the figures for papers.
 
     Args:
         folders: of finished runs.
         out: the page; by default `report.html` in the run's folder, of several runs in the folder that holds them all.
+        columns: widths of the figures in columns of a paper, 1 and 2; see `figures.write_figures`.
 
     Returns:
         The page's path.
 
     Raises:
         FileNotFoundError: a folder holds no results.
-        ValueError: no folder is given.
+        ValueError: no folder is given, or a width that is not known.
     """
     if not folders:
         raise ValueError("Expected at least one folder of a finished run, got none.")
     paths = [Path(folder) for folder in dict.fromkeys(folders)]
-    page = render(paths)
+    page = render(paths, columns)
     target = _place(paths, None if out is None else Path(out))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
     return target
 
 
-def render(folders: list[Path]) -> str:
+def render(folders: list[Path], columns: Sequence[int] = (2,)) -> str:
     """The page's text; of a single run the figures are written beside it."""
     from unlearnax.claims import judge_folders  # which needs `load` from this package
     from unlearnax.report.claims import SIGNS, measured
 
-    runs = [load(folder) for folder in folders]
-    titles = run_titles(runs, folders)
-    figures = [p.relative_to(folders[0]).as_posix() for p in write_figures(folders[0])] if len(folders) == 1 else []
+    single = [load(folder) for folder in folders]
+    own_titles = run_titles(single, folders)
+    pooled = pools(single)
+    runs = [*(each.run for each in pooled), *single]
+    titles = [*pool_titles(pooled), *own_titles]
+    seeds = [*(len(each.seeds) for each in pooled), *(0 for _ in single)]
+    places = [*(folders[each.indices[0]] for each in pooled), *folders]
+    written = write_figures(folders[0], columns) if len(folders) == 1 else []
     candidates = _candidates(runs)
     marks = style.marks((name, is_control(record.kind)) for name, record in candidates.items())
     problems: list[dict[str, Any]] = []
-    for run, title in zip(runs, titles, strict=True):
+    for run, title, count in zip(runs, titles, seeds, strict=True):
         labels = style.problem_labels(run.problems)
         for row in run.problems:
             problem = _problem(run, row, {n: m for n, m in marks.items() if n in run.candidates()})
-            problem |= {"index": len(problems), "title": title, "label": labels[row.problem]}
+            problem |= {"index": len(problems), "title": title, "label": labels[row.problem], "seeds": count}
             problem["full"] = f"{title} · {row.problem}" if len(runs) > 1 else row.problem
             problems.append(problem)
     templates = environment()
     templates.globals |= {"outcome_sign": SIGNS.__getitem__, "measured": measured}
     return templates.get_template("page.html.j2").render(
-        title=titles[0] if len(runs) == 1 else f"{len(runs)} runs",
+        title=titles[0] if len(single) == 1 else f"{len(single)} runs",
         runs=[
             {
                 "run": run, "title": title, "folder": folder.name, "provenance": _provenance(run.provenance),
                 "command": run.provenance.get("command"), "tuning": run.provenance.get("tuning"),
-                "labels": style.problem_labels(run.problems), "columns": len(run.problems),
+                "labels": style.problem_labels(run.problems), "columns": len(run.problems), "pooled": count,
             }
-            for run, title, folder in zip(runs, titles, folders, strict=True)
+            for run, title, folder, count in zip(runs, titles, places, seeds, strict=True)
         ],
         candidates=[(n, r, is_control(r.kind)) for n, r in candidates.items()],
         problems=problems,
@@ -203,7 +228,7 @@ def render(folders: list[Path]) -> str:
         directions=suite.DIRECTIONS,
         keys=_keys(candidates, marks, runs),
         claims=judge_folders(folders),
-        figures=figures,
+        figures=[path.relative_to(folders[0]).as_posix() for path in written],
         bibtex=bibtex(),
         data=[p["explore"] for p in problems],
         css=asset("page.css", "controls.css"),

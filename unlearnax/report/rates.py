@@ -10,10 +10,12 @@ from matplotlib.lines import Line2D
 
 from unlearnax.report import style
 from unlearnax.report.load import UNLEARNING, UNTRAINING, Run, Value, distance, is_control
+from unlearnax.report.paper import WIDTHS
 from unlearnax.results import ProblemRow
 
 FEWEST = 3  # rates that make a curve
-COLUMNS, WIDTH, PANEL, HEAD, LEGEND = 5, 6.9, 1.3, 0.1, 0.5  # inches
+ACROSS = {1: 2, 2: 5}  # panels, by the paper's columns
+PANEL, HEAD, LABEL, LEGEND_LINE = 1.3, 0.1, 0.34, 0.15  # inches
 TOP = 1.6  # of the axis; what lies beyond is drawn at the border
 ORACLES = {UNTRAINING: (style.BLUE, "o"), UNLEARNING: (style.ORANGE, "D")}
 DASHED = (0, (2.5, 1.5))
@@ -58,10 +60,11 @@ def _draw(ax: Axes, points: list[tuple[float, Value]], oracle: str, dashed: bool
             markerfacecolor="white" if dashed else colour, markeredgewidth=0.7, clip_on=False, zorder=3)  # fmt: skip
 
 
-def rates_figure(run: Run, form: str = "output") -> Figure | None:
+def rates_figure(run: Run, form: str = "output", columns: int = 2) -> Figure | None:
     """Draws distance to both oracles (whole concept) against |S|/|F|; None where the problems make no curve.
 
     Dashed with hollow marks: the second setting of an algorithm.  Grey: doing nothing.  Shaded: 95 % over members.
+    columns: of a paper, 1 or 2.
     """
     problems, shown = by_rate(run), panels(run)
     curves = {
@@ -75,11 +78,14 @@ def rates_figure(run: Run, form: str = "output") -> Figure | None:
     shown = {algorithm: mine for algorithm, mine in shown.items() if mine}
     if not shown or not problems:
         return None
-    lines = math.ceil(len(shown) / COLUMNS)
-    columns = math.ceil(len(shown) / lines)
-    height = HEAD + PANEL * lines + LEGEND
-    figure = Figure(figsize=(WIDTH, height))
-    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    lines = math.ceil(len(shown) / ACROSS[columns])
+    across = math.ceil(len(shown) / lines)
+    handles = _handles(shown)
+    beside = len(handles) if columns == 2 else 2
+    legend = LABEL + LEGEND_LINE * math.ceil(len(handles) / beside)
+    height = HEAD + PANEL * lines + legend
+    figure = Figure(figsize=(WIDTHS[columns], height))
+    axes = figure.subplots(lines, across, sharex=True, sharey=True, squeeze=False)
     ticks = _ticks([p.rate for p in problems])
     for i, ax in enumerate(axes.flat):
         if i >= len(shown):
@@ -99,15 +105,16 @@ def rates_figure(run: Run, form: str = "output") -> Figure | None:
         ax.set_xticks(list(ticks), labels=list(ticks.values()))
         ax.tick_params(labelsize=6.5, length=2)
         ax.tick_params(which="minor", length=2, width=0.6)
-        ax.xaxis.set_tick_params(labelbottom=i + columns >= len(shown))
-    figure.text(0.5, (LEGEND - 0.27) / height, "% of the concept found, |S|/|F|", fontsize=7.5, ha="center")
+        ax.xaxis.set_tick_params(labelbottom=i + across >= len(shown))
+    figure.text(0.5, (legend - 0.27) / height, "% of the concept found, |S|/|F|", fontsize=7.5, ha="center")
     figure.text(0.008, 0.5, "distance (root; output form, whole concept)", fontsize=7.5, va="center", rotation=90)
-    _legend(figure, shown, height)
-    figure.tight_layout(rect=(0.02, (LEGEND - 0.12) / height, 1, 1), h_pad=0.5, w_pad=0.4)
+    figure.legend(handles=handles, loc="lower center", ncols=beside, frameon=False, fontsize=6.5, handlelength=1.8,
+                  columnspacing=1.2, bbox_to_anchor=(0.5, 0.02 / height), borderaxespad=0)  # fmt: skip
+    figure.tight_layout(rect=(0.02 if columns == 2 else 0.045, (legend - 0.12) / height, 1, 1), h_pad=0.5, w_pad=0.4)
     return figure
 
 
-def _legend(figure: Figure, shown: dict[str, list[str]], height: float) -> None:
+def _handles(shown: dict[str, list[str]]) -> list[Line2D]:
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=3, linewidth=1, label=f"to {style.oracle_name(oracle)}")
         for oracle, (colour, marker) in ORACLES.items()
@@ -118,5 +125,4 @@ def _legend(figure: Figure, shown: dict[str, list[str]], height: float) -> None:
             label = name.partition("@")[2]
             handles.append(Line2D([], [], color=style.INK, linewidth=1, linestyle=line, label=f"tuned for {label}"))
     handles.append(Line2D([], [], color=style.GREY, linewidth=0.7, label="doing nothing"))
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=6.5, handlelength=1.8,
-                  columnspacing=1.2, bbox_to_anchor=(0.5, 0.02 / height), borderaxespad=0)  # fmt: skip
+    return handles

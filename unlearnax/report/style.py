@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from unlearnax.report import load
+from unlearnax.results import ProblemRow
 
 MISSING = "–"
 INK, GREY = "#1b1f24", "#6b7280"
@@ -118,10 +119,18 @@ def goal_name(goal: str) -> str:
     return GOALS.get(goal, goal) or MISSING
 
 
-def problem_labels(problems: Iterable) -> dict[str, str]:
+def rate_name(problem: ProblemRow) -> str:
+    """A problem's discovery rate as its name says it, where |S| is that share of |F| in whole examples; |S|/|F| otherwise."""
+    asked = re.search(r"rate(\d*\.?\d+)", problem.problem)
+    if asked and abs(float(asked[1]) * problem.concept - problem.forget) <= 0.5:
+        return asked[1].removesuffix(".0")
+    return f"{problem.rate:.2g}"
+
+
+def problem_labels(problems: Iterable[ProblemRow]) -> dict[str, str]:
     """Short labels by problem: the discovery rate where that tells them apart, the name otherwise."""
     problems = list(problems)
-    rates = [f"rate {p.rate:.2g}" for p in problems]
+    rates = [f"rate {rate_name(p)}" for p in problems]
     if len(set(rates)) == len(rates):
         return {p.problem: rate for p, rate in zip(problems, rates, strict=True)}
     return {p.problem: p.problem for p in problems}

@@ -6,7 +6,7 @@ const choose = () => {
   slider.max = problems.length - 1;
   slider.disabled = problems.length < 2;
   const problem = problems[Math.min(slider.value, problems.length - 1)];
-  const rate = `${Number(problem.rate.toPrecision(2))}`;
+  const rate = problem.told;
   rateShown.textContent = problem.name === `rate ${rate}` ? `${rate}: ${problem.found}` : `${rate}: ${problem.found}, ${problem.name}`;
   slider.setAttribute("aria-valuetext", `${rate}, ${problem.found}`);
   chosen.problem = problem.index;

@@ -8,7 +8,13 @@ const specsOf = (problem) => {
   }
   return specs.get(problem);
 };
-const themed = (spec, t) => {
+// The untraining oracle's name comes first; marks of controls are kept clear, but not named.
+const closePoints = (data) => data.filter((trace) => trace.visible).map((trace) => {
+  const ends = ({ array: [up], arrayminus: [down] } = { array: [0], arrayminus: [0] }) => [down, up];
+  const text = trace.meta.landmark ? trace.name.split(" A(")[0] : trace.meta.control ? "" : pretty(trace.meta.candidate);
+  return { text, x: trace.x[0], y: trace.y[0], colour: trace.marker.color, bars: [...ends(trace.error_x), ...ends(trace.error_y)] };
+});
+const themed = (spec, t, plot) => {
   const data = structuredClone(spec.data).map((trace) => {
     const control = trace.meta.control;
     trace.marker.color = control ? t.ink : t.hue[trace.marker.color] ?? trace.marker.color;
@@ -21,8 +27,9 @@ const themed = (spec, t) => {
   const layout = dressed(structuredClone(spec.layout), t);
   const ranges = spec.views[view.name];
   if (ranges) { layout.xaxis.range = [...ranges[0]]; layout.yaxis.range = [...ranges[1]]; }
-  // Notes of candidates go with them; in the close-up all go, it is elsewhere.
-  layout.annotations = layout.annotations.filter((note) => !(view.name === "close" && ranges) && (!note.name || shown(note.name)));
+  // Notes of candidates go with them; the close-up, which lies elsewhere, has names of its own.
+  layout.annotations = layout.annotations.filter((note) => !note.name || shown(note.name));
+  if (view.name === "close" && ranges) layout.annotations = namesFor(closePoints(data), ranges, [plot.clientWidth - 90, spec.height - 70]);
   for (const note of layout.annotations) {
     note.font.color = t.hue[note.font.color] ?? note.font.color ?? t.ink;
     note.arrowcolor = t.ink;
@@ -43,13 +50,15 @@ const drawCompass = () => {
     figure.querySelector("figcaption").textContent = spec.form;
     const plot = figure.querySelector(".plot");
     plot.style.height = `${spec.height}px`;
-    const [data, layout] = themed(spec, t);
+    plot.setAttribute("aria-label", summary(spec));
+    const [data, layout] = themed(spec, t, plot);
     // Points travel where only the rate changed; from one kind of plot to another there is no way.
     const kind = `${Boolean(spec.views.whole)} ${data.map((trace) => trace.name)}`;
     if (plot.kind === kind && plot.problem !== chosen.problem && !calm.matches) layout.transition = { duration: 350, easing: "cubic-in-out" };
     [plot.kind, plot.problem] = [kind, chosen.problem];
     Plotly.react(plot, data, layout, CONFIG);
   }
+  fillPoints(found);
 };
 if (stage) {
   redraws.push(drawCompass);

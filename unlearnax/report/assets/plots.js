@@ -5,6 +5,7 @@ const CONFIG = {
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
 };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const pretty = (name) => name.replace(/_/g, " ");
 // plotly reads a subset of HTML in names and hover texts.
 const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const theme = () => {

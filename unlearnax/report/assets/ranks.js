@@ -1,26 +1,11 @@
-// Do the metrics agree?  Candidates' ranks under several metrics, and Kendall's τ-b between each pair.
+// Do the metrics agree?  Candidates' ranks under several metrics, and how far each pair of rankings agrees.
 const explored = embedded("explore-data");
 const ranks = byId("ranks");
 const compared = new Set();
-// Knight's count is not needed: there are tens of candidates.
-const tau = (a, b) => {
-  let [concordant, tiesA, tiesB, pairs] = [0, 0, 0, 0];
-  for (let i = 0; i < a.length; i += 1) {
-    for (let j = 0; j < i; j += 1) {
-      const [x, y] = [Math.sign(a[i] - a[j]), Math.sign(b[i] - b[j])];
-      concordant += x * y;
-      tiesA += x === 0;
-      tiesB += y === 0;
-      pairs += 1;
-    }
-  }
-  return concordant / Math.sqrt((pairs - tiesA) * (pairs - tiesB));
-};
 const rankOf = (values, value) => { // ties share the mean of their ranks
   const [below, equal] = [values.filter((v) => v < value).length, values.filter((v) => v === value).length];
   return below + (equal + 1) / 2;
 };
-const pretty = (name) => name.replace(/_/g, " ");
 const ranked = (name) => shown(name) && keys.find((button) => button.dataset.candidate === name)?.dataset.goal !== "control";
 const currentRanks = () => {
   const found = explored[chosen.problem]?.ranks ?? [];
@@ -58,9 +43,12 @@ const fillTaus = (metrics, columns) => {
     row.append(element("th", pretty(metric.name), { scope: "row" }));
     metrics.forEach((other, j) => {
       const both = Object.keys(columns[i]).filter((name) => name in columns[j]);
-      const value = tau(both.map((name) => columns[i][name]), both.map((name) => columns[j][name]));
-      const cell = element("td", Number.isFinite(value) ? number(value) : "–", { class: "num warm", title: `${both.length} candidates` });
-      if (Number.isFinite(value)) cell.style.setProperty("--heat", Math.max(0, (1 - value) / 2));
+      const found = agreement(...[i, j].map((k) => ({ values: both.map((name) => columns[k][name]), errors: both.map((name) => metrics[k].errors[name]) })));
+      const there = Number.isFinite(found.tau);
+      const told = found.low === undefined ? "" : `, ${found.open} of ${found.pairs} pairs open`;
+      const cell = element("td", there ? number(found.tau) : "–", { class: "num warm", title: `${both.length} candidates${i === j ? "" : told}` });
+      if (there) cell.style.setProperty("--heat", Math.max(0, (1 - found.tau) / 2));
+      if (i !== j && told) cell.append(element("span", `[${number(found.low)}, ${number(found.high)}]`, { class: "sub" }));
       row.append(cell);
     });
     return row;

@@ -42,5 +42,6 @@ for (const chip of all(".chip")) {
   for (const event of ["mouseenter", "focus", "click"]) chip.addEventListener(event, () => showTip(chip));
   for (const event of ["mouseleave", "blur"]) chip.addEventListener(event, hideTip);
 }
-addEventListener("scroll", hideTip, { passive: true });
+// Focus scrolls: its tooltip goes with it.
+addEventListener("scroll", () => (document.activeElement?.dataset.tip && !tip.hidden ? showTip(document.activeElement) : hideTip()), { passive: true });
 addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
