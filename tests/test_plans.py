@@ -167,9 +167,9 @@ def test_devices_of_a_plan(model, world, plan):
 def test_forms_of_convolutions(world):
     """A plan's form is what is compiled, and trains the same population."""
     images = world._replace(x=np.random.default_rng(0).normal(size=(60, 8, 8, 1)).astype(np.float32))
-    recipe = dataclasses.replace(RECIPE, epochs=1, model="cnn", model_args={"widths": (3, 4)})
+    recipe = dataclasses.replace(RECIPE, epochs=1, model="cnn", model_args={"widths": (2,)})
     cnn = models.build(recipe, InputSpec((8, 8, 1)), 3)
-    plans_ = ("map", "map+native", "vmap+native", "vmap+products")
+    plans_ = ("map", "map+native", "vmap+products")
     trained = [fit(cnn, recipe, images, 3, plan=plan).states for plan in plans_]
     assert not same(trained[0], trained[1])  # other sums
     for each in trained[1:]:
