@@ -9,10 +9,11 @@ import pytest
 
 from unlearnax import models, plans, populations
 from unlearnax.cache import cache_folder
-from unlearnax.members import check_plan, devices_for
+from unlearnax.members import check_plan, devices_for, runnable
 from unlearnax.populations import fit
 from unlearnax.recipes import Recipe
 from unlearnax.store import Store
+from unlearnax.store.upkeep import contents
 from unlearnax.types import InputSpec, World
 
 RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.1)
@@ -208,6 +209,30 @@ def test_models_for_images_are_the_same_by_every_plan(name, args, dtype):
     for plan, states in trained.items():
         for a, b in zip(*(map(np.asarray, jax.tree.leaves(each)) for each in (trained["solo"], states)), strict=True):
             assert np.abs(a - b).max() <= within * moved, plan
+
+
+def test_a_checkpoint_of_a_larger_machine_is_gone_on_from(model, world, tmp_path, monkeypatch):
+    """By all the devices that there are; and its plan is that of its own members only."""
+    monkeypatch.setattr(populations, "SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr(populations, "CHECKPOINT_SHARE", float("inf"))
+
+    def interrupt(label, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, RECIPE, world, 3, store=Store(tmp_path), plan="map@2", progress=interrupt)
+    save = populations.Checkpoints.load
+    monkeypatch.setattr(
+        populations.Checkpoints, "load", lambda *given: (found := save(*given)) and (*found[:2], "map@8")
+    )
+    grown = fit(model, RECIPE, world, 5, store=Store(tmp_path), plan="vmap")
+    assert grown.plan == "vmap"
+    first, rest = (held.about["plan"] for held in contents(Store(tmp_path)))
+    assert (first, rest) == ("map", "vmap")
+    assert runnable("map@8") == "map"
+    assert runnable("vmap:4@8+native") == "vmap:4+native"
+    assert runnable("map@2") == "map@2"
 
 
 def test_more_devices_than_there_are(model, world):

@@ -50,11 +50,21 @@ def broadcast(numbers: np.ndarray | np.generic) -> np.ndarray:
 
 
 def broadcast_text(text: str) -> str:
-    """The first process's text, of up to 1,000 bytes, in every process."""
+    """The first process's text in every process."""
     if jax.process_count() == 1:
         return text
-    encoded = np.frombuffer(text.encode().ljust(1000, b"\0")[:1000], np.uint8)
-    return broadcast(encoded).tobytes().rstrip(b"\0").decode()
+    encoded = np.frombuffer(text.encode(), np.uint8)
+    length = int(broadcast(np.int32(len(encoded))))
+    if not length:
+        return ""
+    return broadcast(encoded if leads() else np.zeros(length, np.uint8)).tobytes().decode()
+
+
+def broadcast_tree(tree: PyTree) -> PyTree:
+    """The first process's tree of arrays in every process; the others give one of the same shapes."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
 def exchange(numbers: np.ndarray) -> np.ndarray:
@@ -95,10 +105,10 @@ def gather(tree: PyTree, members: range) -> PyTree:
 def scatter(tree: PyTree | None, members: range) -> PyTree:
     """Each process's share of the first one's `[len(members), ...]`; the others give a tree of the same shapes."""
     if jax.process_count() > 1:
-        tree = multihost_utils.broadcast_one_to_all(tree)
+        tree = broadcast_tree(tree)
         part = share(members)
         first, last = part.start - members.start, part.stop - members.start
-        tree = jax.tree.map(lambda a: np.asarray(a)[first:last], tree)
+        tree = jax.tree.map(lambda a: a[first:last], tree)
     return tree
 
 

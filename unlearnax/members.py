@@ -83,6 +83,14 @@ def resolve_plan(plan: str) -> str:
     return plan
 
 
+def runnable(plan: str) -> str:
+    """A plan as it runs here: one for more devices than there are, from a larger machine, uses all of them."""
+    found = _PLAN.fullmatch(plan)
+    if found and int(found[3] or 0) > jax.local_device_count():
+        return plan.replace(f"@{found[3]}", "")
+    return plan
+
+
 def member_keys(seed: int, stream: int, members: range) -> Key:
     """Keys `[M]` of members: ``fold_in(fold_in(key(seed), stream), i)``, so that a member depends on its number only."""
     root = jax.random.fold_in(jax.random.key(seed), np.uint32(stream))
@@ -98,7 +106,7 @@ def _shape(a: Any) -> jax.ShapeDtypeStruct:
     if isinstance(a, jax.ShapeDtypeStruct):
         return a
     aval = jax.typeof(a)
-    return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
 def shapes(tree: PyTree) -> PyTree:
@@ -214,10 +222,9 @@ class Prepared:
     def _shared_shape(self, aval: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         """Of an argument that all members share, on every device."""
         if self._way.solo:
-            return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
-        return jax.ShapeDtypeStruct(
-            aval.shape, aval.dtype, sharding=NamedSharding(_mesh(self._way.devices), PartitionSpec())
-        )
+            return aval
+        everywhere = NamedSharding(_mesh(self._way.devices), PartitionSpec())
+        return jax.ShapeDtypeStruct(aval.shape, aval.dtype, sharding=everywhere, weak_type=aval.weak_type)
 
     def _place(self, members: PyTree) -> PyTree:
         """Pads the member axis to a multiple of the devices (repeating the last) and spreads it over them."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from unlearnax import batching, checks, hosts, plans, training
 from unlearnax.digests import digest, stable_hash
-from unlearnax.members import Prepared, member_keys, resolve_plan, run_members, shapes
+from unlearnax.members import Prepared, member_keys, resolve_plan, run_members, runnable, shapes
 from unlearnax.models.conv import convolves
 from unlearnax.plugins import source_digest
 from unlearnax.recipes import Recipe
@@ -170,9 +170,7 @@ def fit(
     name = _identity(model, recipe, contents, stream, seed)
     rows = batching.subset(np.asarray(world.index), capacity)
     template = jax.eval_shape(_published_fn(recipe, model), jax.random.key(seed), rows)
-    chunks = load_chunks(store, name, template, members) if store else []
-    if not hosts.agree(digest([[*chunk.members] for chunk in chunks])):  # another host's store holds other members
-        chunks = []
+    chunks = _held(store, name, template, members)
     if missing((chunk.members for chunk in chunks), members):
         about = {
             "recipe": recipe.to_json(), "role": role, "seed": seed, "stream": stream, "world": contents,
@@ -203,16 +201,45 @@ def fit(
         with _alone(store, name, role, progress):
             if store and jax.process_count() == 1:
                 chunks = load_chunks(store, name, template, members, chunks)  # what another process has trained
-            gaps = missing((chunk.members for chunk in chunks), members)
-            if store and jax.process_count() == 1:
-                gaps = begun(store, name, gaps)
-            parts = [part for gap in gaps for part in _groups(gap, _most_at_once(recipe, model, rows))]
-            for number, part in enumerate(parts):
-                chunks.append(train(part, plan, progress and _one_of(progress, number, len(parts))))
-                plan = chunks[-1].plan
+            for number, part, first, parts in _parts(store, name, chunks, members, _most_at_once(recipe, model, rows)):
+                # Groups of members that could have trained at once run alike.
+                used = plan if first or plan != "auto" else chunks[-1].plan
+                chunks.append(train(part, used, progress and _one_of(progress, number, parts)))
         chunks.sort(key=lambda chunk: chunk.members.start)
     seconds, plan = chunks[-1].seconds, chunks[-1].plan
     return Population(*_joined(chunks), seconds, plan, name)
+
+
+def _held(store: Store | None, name: str, template: TrainState, members: int) -> list[Chunk]:
+    """What is held of the first members; where the stores of several hosts hold other members, what the first host's does.
+
+    template: shapes of one member's state.
+    """
+    chunks = load_chunks(store, name, template, members) if store else []
+    about = [[chunk.members.start, chunk.members.stop, chunk.seconds, chunk.plan] for chunk in chunks]
+    if hosts.agree(digest([each[:2] for each in about])):
+        return chunks
+    found = []
+    for at, (start, stop, seconds, plan) in enumerate(json.loads(hosts.broadcast_text(json.dumps(about)))):
+        one = (template, jax.ShapeDtypeStruct((), np.float32))
+        tree = jax.tree.map(lambda a, count=stop - start: np.zeros((count, *a.shape), a.dtype), one)
+        if hosts.leads():
+            tree = chunks[at].states, chunks[at].loss
+        states, loss = hosts.broadcast_tree(tree)
+        found.append(Chunk(range(start, stop), states, loss, seconds, plan))
+    return found
+
+
+def _parts(
+    store: Store | None, name: str, chunks: list[Chunk], members: int, most: int
+) -> Iterator[tuple[int, range, bool, int]]:
+    """What is left to train, as the first host sees it: number, members, whether a gap begins with them, how many parts."""
+    gaps = missing((chunk.members for chunk in chunks), members)
+    gaps = begun(store, name, gaps) if store else gaps
+    found = [(part.start, part.stop, not at) for gap in gaps for at, part in enumerate(_groups(gap, most))]
+    found = json.loads(hosts.broadcast_text(json.dumps(found)))
+    for number, (start, stop, first) in enumerate(found):
+        yield number, range(start, stop), first, len(found)
 
 
 def _most_at_once(recipe: Recipe, model: Model, rows: Subset) -> int:
@@ -331,7 +358,7 @@ def _train(
     prepare = lambda plan: Prepared(_segment_fn(recipe, model), members, shared, plan, like)  # noqa: E731
     done, length, seconds, passes_run = 0, 1, 0.0, 0
     if resumed := _resume(kept, state, part):
-        state, done, plan = resumed
+        state, done, plan = resumed[0], resumed[1], runnable(resumed[2])
     known = plans.identity(recipe.to_json(), model.name, world.x.shape[1:], len(rows.index), len(keys))
     tried = plans.candidates(len(keys), jax.default_backend() != "cpu" and _convolves(model, world.x))
     plan, settled = plans.begin(plan, known, tried, lambda plan: prepare(plan).bytes())

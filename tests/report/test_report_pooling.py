@@ -110,6 +110,19 @@ def test_problems_of_other_scales_are_left_out(make):
     assert pools([first, dataclasses.replace(second, problems=odd)]) == []
 
 
+def test_what_is_set_otherwise_or_of_another_size_is_left_out(make):
+    first, second = runs(make, (0.0, 0.1))
+    (whole,) = pools([first, second])
+    name = next(v.candidate for v in second.verdicts if v.kind == "algorithm")
+    assert any(row.candidate == name for row in whole.run.rows)
+    tuned = [dataclasses.replace(v, hyperparameters="other") if v.candidate == name else v for v in second.verdicts]
+    (part,) = pools([first, dataclasses.replace(second, verdicts=tuned)])
+    assert not any(row.candidate == name for row in (*part.run.rows, *part.run.verdicts))
+    assert part.run.rows
+    smaller = [dataclasses.replace(p, retain=p.retain - 1) for p in second.problems]
+    assert pools([first, dataclasses.replace(second, problems=smaller)]) == []
+
+
 @pytest.mark.parametrize(
     ("name", "forget", "told"),
     [("d-3-rate0.1", 14, "0.1"), ("d-3-rate0.1", 20, "0.14"), ("d-3-rate1.0", 142, "1"), ("d-3", 14, "0.099")],

@@ -13,7 +13,10 @@ from unlearnax.report.load import Run, finite
 from unlearnax.results import ProblemRow, Row, VerdictRow
 
 # What must be equal for runs to be pooled; those that do not say where they come from are not.
-ALIKE = ("experiment", "title", "recipe_digest", "margin", "damage", "members", "estimand")
+ALIKE = (
+    "experiment", "title", "recipe_digest", "budget after removal", "margin", "damage", "members", "estimand",
+    "oracle sources", "git commit",
+)  # fmt: skip
 DIFFER = "seeds differ"
 
 
@@ -36,11 +39,21 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float, float]:
     return float(found.mean()), float(found.mean() - half), float(found.mean() + half)
 
 
+def _set_otherwise(runs: Sequence[Run], problem: str) -> set[str]:
+    """Candidates whose hyperparameters are not the same in all runs: no seed makes up for that."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        for name in run.candidates():
+            if (verdict := run.verdict(problem, name)) is not None:
+                found.setdefault(name, set()).add(verdict.hyperparameters)
+    return {name for name, settings in found.items() if len(settings) > 1}
+
+
 def _rows(runs: Sequence[Run], problem: str) -> list[Row]:
     """Means of the numbers that all runs have."""
-    found = []
+    found, same = [], {row.candidate for row in runs[0].rows} - _set_otherwise(runs, problem)
     for first in runs[0].rows:
-        if first.problem != problem:
+        if first.problem != problem or first.candidate not in same:
             continue
         mine = [run.row(problem, first.candidate, first.metric, first.oracle, first.slice) for run in runs]
         values = [row.value for row in mine if row is not None]
@@ -59,26 +72,25 @@ def _verdicts(runs: Sequence[Run], seeds: Sequence[int], problem: str) -> list[V
     for name in runs[0].candidates():
         mine = [run.verdict(problem, name) for run in runs]
         there = [verdict for verdict in mine if verdict is not None]
-        if len(there) < len(runs):
+        if len(there) < len(runs) or name in _set_otherwise(runs, problem):
             continue
         said = [v.verdict for v in there]
         detail = "; ".join(f"seed {seed}: {verdict}" for seed, verdict in zip(seeds, said, strict=True))
-        settings = list(dict.fromkeys(v.hyperparameters for v in there))
         found.append(dataclasses.replace(
             there[0], verdict=said[0] if len(set(said)) == 1 else DIFFER, detail=detail, members_needed=None,
             members=min(v.members for v in there), diverged=sum(v.diverged for v in there),
-            hyperparameters=" | ".join(settings),
         ))  # fmt: skip
     return found
 
 
 def _problems(runs: Sequence[Run]) -> list[ProblemRow]:
-    """Problems that all runs have, on the same scale."""
+    """Problems that all runs have, of the same sizes and on the same scale."""
+    like = lambda p: (p.scale, p.rate, p.forget, p.concept, p.retain, p.test)  # noqa: E731
     known = [{p.problem: p for p in run.problems} for run in runs]
     return [
         dataclasses.replace(p, nothing_to_untrain=all(each[p.problem].nothing_to_untrain for each in known))
         for p in runs[0].problems
-        if all(p.problem in each and each[p.problem].scale == p.scale for each in known)
+        if all(p.problem in each and like(each[p.problem]) == like(p) for each in known)
     ]
 
 

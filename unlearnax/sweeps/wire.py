@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from unlearnax.experiment import Experiment
 from unlearnax.recipes import Recipe, freeze
 from unlearnax.results import TABLES
@@ -18,12 +20,14 @@ NAMES = {row_type: name for name, row_type in TABLES.items()}
 
 
 def _plain(number: Any) -> Any:
-    """A number of NumPy's as Python's."""
-    return number.item()
+    """A number of NumPy's as Python's; TypeError for anything else."""
+    if not isinstance(number, np.generic | np.ndarray):
+        raise TypeError(f"Expected {number!r} to be something that JSON has a form for, got {type(number).__name__}.")
+    return number.tolist()
 
 
 def rows_to_json(rows: Iterable[Any]) -> str:
-    """Rows of the types in `results.TABLES`, by table; "{}" for none."""
+    """Rows of the types in `results.TABLES` without pictures, by table; "{}" for none."""
     by_table: dict[str, list[tuple]] = {}
     for row in rows:
         by_table.setdefault(NAMES[type(row)], []).append(dataclasses.astuple(row))
