@@ -149,8 +149,8 @@ CLAIMS = (
         "The first place (fanchuan) has a higher score than fine-tuning and than SCRUB", SOURCE, "first", beats(FIRST)
     ),
     Claim(
-        "Every entry keeps to the competition's limit: at most a fifth of a retrain's compute",
-        SOURCE,
+        "Every entry keeps to the competition's limit: less than a fifth of a retrain's compute",
+        f"{SOURCE}, a condition of the rest",
         "about 20 % of a retrain's time",
         of_algorithms(
             lambda names: all_of(
