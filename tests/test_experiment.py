@@ -71,7 +71,7 @@ def test_a_second_run_trains_no_oracle_again(finished, tmp_path, monkeypatch):
     monkeypatch.setenv("UNLEARNAX_CACHE", str(folder))  # an empty one trains ...
     trained = []
     real = populations._train
-    monkeypatch.setattr(populations, "_train", lambda *args: trained.append(args[6]) or real(*args))
+    monkeypatch.setattr(populations, "_train", lambda *args: trained.append(args[7]) or real(*args))
     more = dataclasses.replace(SMALL, discovery_rates=(1.0,), algorithms=(*SMALL.algorithms, ("ssd", ())))
     run(more, tmp_path / "a")
     assert sorted(trained) == sorted(

@@ -9,7 +9,7 @@ A plan changes speed and the last bits, never the distribution:
 * "vmap:W": each device loops over batches of W members; memory is that of W.
 * "solo": one member at a time on one device.
 
-Suffixes fix what is otherwise chosen here: "map@2" uses two of the devices (default: as many as have members to run), and
+Suffixes fix what is otherwise chosen here: "map@2" uses two of the devices (default: all of them), and
 "vmap+products" or "map+native" a form of convolutions other than the backend's (`models.conv`).  "auto" is the backend's
 default here; `populations.fit` measures instead, see `plans`.
 """
@@ -43,7 +43,7 @@ MemberFn = Callable[[Any, Any], Any]
 
 
 class _Way(NamedTuple):
-    """A plan in parts.  width: members at once on a device, None for all.  devices: 0 for as many as have members to run.
+    """A plan in parts.  width: members at once on a device, None for all.  devices: 0 for all of them.
     form: of convolutions, "" for the backend's.
     """
 
@@ -114,12 +114,6 @@ def shapes(tree: PyTree) -> PyTree:
     return jax.tree.map(_shape, tree)
 
 
-def devices_for(members: int, most: int = 0) -> int:
-    """The fewest devices that run so many members as soon as all of them would; most: of the local ones, 0 for all."""
-    each = math.ceil(members / (most or jax.local_device_count()))
-    return math.ceil(members / each)
-
-
 @functools.cache
 def _mesh(count: int) -> jax.sharding.Mesh:
     devices = jax.local_devices()[:count]  # each process runs members of its own, see `hosts`
@@ -184,7 +178,8 @@ class Prepared:
         """
         way = _way(resolve_plan(plan))
         self._count = jax.tree.leaves((spent, members))[0].shape[0]
-        self._way = way._replace(devices=devices_for(self._count, way.devices))
+        # All of them, however few the members: what a member comes out as must not depend on how many there are.
+        self._way = way._replace(devices=way.devices or jax.local_device_count())
         given = jax.tree.map(self._shape, shapes((spent, members)))
         common = jax.tree.map(self._shared_shape, shapes(shared))
         leaves, structure = jax.tree.flatten((given, common))

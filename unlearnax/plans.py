@@ -16,7 +16,6 @@ import jax
 from unlearnax.cache import cache_folder
 from unlearnax.devices import processor
 from unlearnax.digests import digest
-from unlearnax.members import devices_for
 
 # Share of a device's memory that a plan may need.
 MEMORY_SHARE = 0.9
@@ -32,7 +31,7 @@ def candidates(members: int, convolutional: bool = False) -> list[str]:
     convolutional: whether the model has convolutions.  Their other form is tried where it may win: never on CPU, where
         native gradients are 6 to 300 times slower (docs/speed.md); elsewhere native ones become grouped under `vmap`.
     """
-    devices = devices_for(members)
+    devices = jax.local_device_count()
     each = -(-members // devices)
     if jax.default_backend() == "cpu":
         widths = [f"vmap:{width}" for width in (4, 16) if width < each]

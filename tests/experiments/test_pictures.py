@@ -45,8 +45,8 @@ def test_all_experiments_but_two_are_drawn_here(pictures):
 
 
 @pytest.mark.parametrize("name", [
-    "closed_form", "corrective", "deep_unlearn", "easydub", "grokking", "memorization", "metric_mismatch", "neurips2023",
-    "poisoning", "relearning", "salun_table", "ulira",
+    "closed_form", "corrective", "deep_unlearn", "easydub", "grokking", "memorization", "neurips2023", "poisoning",
+    "relearning", "salun_table", "ulira",
 ])  # fmt: skip
 def test_a_picture_names_what_it_shows(pictures, name):
     given = load_experiment(name).SIZES["small"]
@@ -65,6 +65,13 @@ def test_a_picture_names_what_it_shows(pictures, name):
         if name in ("corrective", "neurips2023"):
             word = "SCRUB"
         assert any(word in text for text in words), (word, words)
+
+
+def test_ranks_are_the_run_s_own_figure(pictures):
+    """Which is tested with the report; a run without rankings is refused."""
+    problem = ProblemRow("p", 1.0, 0, "d", 1, 1, 1, 1, "oracle to oracle", False)
+    with pytest.raises(ValueError, match="it holds no rankings"):
+        pictures.PICTURES["metric_mismatch"]({"mine": Run.of([problem])})
 
 
 def test_runs_of_another_seed_are_left_out(pictures, tmp_path):

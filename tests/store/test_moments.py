@@ -47,9 +47,14 @@ class Moments:
     def copy(self):
         state = sorted((str(path), path.stat().st_size if path.is_file() else 0) for path in self.folder.rglob("*"))
         if state and state != self._last:
-            self._last, copy = state, self.copies / str(len(self.found))
-            shutil.copytree(self.folder, copy)
-            self.found.append((copy, self.passes))
+            copy = self.copies / str(len(self.found))
+            try:
+                shutil.copytree(self.folder, copy)
+            except OSError:  # another thread removed a file meanwhile: no state that was there
+                shutil.rmtree(copy, ignore_errors=True)
+            else:
+                self._last = state
+                self.found.append((copy, self.passes))
 
     def __enter__(self):
         _watching.append(self)
