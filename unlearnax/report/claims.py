@@ -14,6 +14,9 @@ _OUTCOMES = {REPRODUCED: "green", NOT_REPRODUCED: "red", INCONCLUSIVE: "yellow",
 SIGNS = {REPRODUCED: "✓", NOT_REPRODUCED: "✕", INCONCLUSIVE: "?", NO_NUMBER: "–"}
 
 
+SENTENCE = 60  # characters after which a cell goes on below
+
+
 def measured(finding: Finding) -> str:
     """A finding's number with its interval, and its note."""
     words = []
@@ -27,7 +30,7 @@ def claims_table(judged: Iterable[Judged]) -> Table:
     """Claims with their published numbers beside ours, one line for each forget set."""
     table = Table(title="Published claims", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in ("experiment", "claim", "published", "here", "outcome"):
-        table.add_column(column)
+        table.add_column(column, max_width=SENTENCE)  # where nothing else ends a line, as in a pipe
     for each in judged:
         here = "\n".join(f"seed {seed}: {measured(found)}" for seed, found in each.findings.items())
         text = f"{each.claim.text} ({each.claim.source})"
