@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from unlearnax import plugins
 from unlearnax.claims import Missing, Number, Runs, Source
+from unlearnax.report.paper import WIDTHS
 from unlearnax.report.style import GREY, candidate_name
 
 ROOT = Path(__file__).parent.parent
-WIDTH, LINE = 6.9, 0.19  # inches: of a figure, of a row of dots
+LINE = 0.19  # inches: of a row of dots
 SHORT = {"do_nothing": "doing nothing", "held-out retrain": "retraining, held out", "neg_grad_plus": "NegGrad+", "npo": "NPO",
          "ssd": "SSD", "potion": "Potion", "rem": "REM", "scrub": "SCRUB", "salun": "SalUn", "l1_sparse": "ℓ1-sparse",
          "cf_k": "CF-k", "magnitude_gradient": "MSG", "transpose_kernels": "CT", "successive_random_label": "SRL",
@@ -89,7 +90,7 @@ def lines(ax: Axes, runs: Runs, places: Sequence[str], series: Sequence[Series])
 
 def panels(count: int, height: float, *, widths: Sequence[float] | None = None, sharey: bool = True):
     """A figure of the pages' width with axes side by side."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTHS[2], height), layout="constrained")
     axes = figure.subplots(1, count, sharey=sharey, width_ratios=widths, squeeze=False)[0]
     return figure, list(axes)
 

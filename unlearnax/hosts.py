@@ -60,10 +60,15 @@ def broadcast_text(text: str) -> str:
     return broadcast(encoded if leads() else np.zeros(length, np.uint8)).tobytes().decode()
 
 
-def broadcast_tree(tree: PyTree) -> PyTree:
-    """The first process's tree of arrays in every process; the others give one of the same shapes."""
+def broadcast_tree(tree: PyTree, like: PyTree) -> PyTree:
+    """The first process's tree of arrays in every process.
+
+    tree: of the others it is not looked at.  like: its shapes and types.
+    """
     if jax.process_count() == 1:
         return tree
+    if not leads():
+        tree = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), like)
     return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
@@ -100,16 +105,6 @@ def gather(tree: PyTree, members: range) -> PyTree:
         return tree
     together = multihost_utils.process_allgather(padded(tree, members), tiled=True)
     return jax.tree.map(lambda a: np.asarray(a)[: len(members)], together)
-
-
-def scatter(tree: PyTree | None, members: range) -> PyTree:
-    """Each process's share of the first one's `[len(members), ...]`; the others give a tree of the same shapes."""
-    if jax.process_count() > 1:
-        tree = broadcast_tree(tree)
-        part = share(members)
-        first, last = part.start - members.start, part.stop - members.start
-        tree = jax.tree.map(lambda a: a[first:last], tree)
-    return tree
 
 
 def agree(about: str) -> bool:

@@ -116,12 +116,7 @@ def energy_estimates(
     p, q = pq.shape[1:]
     if min(p, q) < 3:
         raise ValueError(f"Expected at least 3 members on each side for an interval, got {p} and {q}.")
-    total = pq.sum((1, 2))[:, None]
-    cross, without_p, without_q = (
-        total / (p * q),
-        (total - pq.sum(2)) / ((p - 1) * q),
-        (total - pq.sum(1)) / (p * (q - 1)),
-    )
+    cross, without_p, without_q = _crossed(pq)
     (spread_p, less_p), (spread_q, less_q) = _spreads(pp), _spreads(qq)
     energy = 2 * cross - spread_p - spread_q, 2 * without_p - less_p - spread_q, 2 * without_q - spread_p - less_q
     bias = spread_p / p + spread_q / q, less_p / p + spread_q / q, spread_p / p + less_q / q
@@ -132,6 +127,13 @@ def energy_estimates(
     return [Distance(estimate(*energy, part), estimate(*bias, part), float(top)) for part, top in enumerate(noise)]
 
 
+def _crossed(between: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of `[S, P, Q]`: of all `[S, 1]`, without each of the first group `[S, P]`, and of the second `[S, Q]`."""
+    p, q = between.shape[1:]
+    total = between.sum((1, 2))[:, None]
+    return total / (p * q), (total - between.sum(2)) / ((p - 1) * q), (total - between.sum(1)) / (p * (q - 1))
+
+
 def _spreads(within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean distance between different members of `[S, M, M]`: of all `[S, 1]`, and without each of them `[S, M]`."""
     m, total = within.shape[-1], within.sum((1, 2))[:, None]
@@ -140,13 +142,8 @@ def _spreads(within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def cross_estimate(between: Array, p_name: str, q_name: str) -> Estimate:
     """Mean of `[P, Q]`, a number for each pair of members of two independent groups of at least 2."""
-    between = np.asarray(between, np.float64)
-    p, q = between.shape
-    total = between.sum()
-    return Estimate(
-        between.mean(),
-        {p_name: (total - between.sum(1)) / ((p - 1) * q), q_name: (total - between.sum(0)) / (p * (q - 1))},
-    )
+    mean, without_p, without_q = _crossed(np.asarray(between, np.float64)[None])
+    return Estimate(float(mean[0, 0]), {p_name: without_p[0], q_name: without_q[0]})
 
 
 def within_estimate(within: Array, name: str) -> Estimate:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from unlearnax import batching, checks, hosts, plans, training
 from unlearnax.digests import digest, stable_hash
@@ -221,13 +222,16 @@ def _held(store: Store | None, name: str, template: TrainState, members: int) ->
         return chunks
     found = []
     for at, (start, stop, seconds, plan) in enumerate(json.loads(hosts.broadcast_text(json.dumps(about)))):
-        one = (template, jax.ShapeDtypeStruct((), np.float32))
-        tree = jax.tree.map(lambda a, count=stop - start: np.zeros((count, *a.shape), a.dtype), one)
-        if hosts.leads():
-            tree = chunks[at].states, chunks[at].loss
-        states, loss = hosts.broadcast_tree(tree)
+        given = (chunks[at].states, chunks[at].loss) if hosts.leads() else None
+        like = _stacked((template, jax.ShapeDtypeStruct((), np.float32)), stop - start)
+        states, loss = hosts.broadcast_tree(given, like)
         found.append(Chunk(range(start, stop), states, loss, seconds, plan))
     return found
+
+
+def _stacked(one: PyTree, members: int) -> PyTree:
+    """Shapes of several members from those of one."""
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((members, *a.shape), a.dtype), one)
 
 
 def _parts(
@@ -306,13 +310,14 @@ def _resume(kept: Checkpoints | None, like: TrainState, part: range) -> tuple[Tr
 
     like: this process's share, freshly begun.
     """
-    whole = jax.tree.map(lambda a: jax.ShapeDtypeStruct((len(part), *a.shape[1:]), a.dtype), like)
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), like)
+    whole = _stacked(one, len(part))
     found = kept.load(whole) if kept else None
     about = hosts.broadcast_text(json.dumps(found[1:]) if found else "")
     if not about:
         return None
-    states = found[0] if found else jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), whole)
-    return hosts.scatter(states, part), *json.loads(about)
+    states = hosts.broadcast_tree(found and found[0], whole)
+    return hosts.mine(states), *json.loads(about)
 
 
 def _agreed(length: int, due: bool, diverged: bool) -> tuple[int, bool, bool]:
@@ -360,7 +365,9 @@ def _train(
     if resumed := _resume(kept, state, part):
         state, done, plan = resumed[0], resumed[1], runnable(resumed[2])
     known = plans.identity(recipe.to_json(), model.name, world.x.shape[1:], len(rows.index), len(keys))
-    tried = plans.candidates(len(keys), jax.default_backend() != "cpu" and _convolves(model, world.x))
+    tried = [plan]
+    if plan == "auto":
+        tried = plans.candidates(len(keys), jax.default_backend() != "cpu" and _convolves(model, world.x))
     plan, settled = plans.begin(plan, known, tried, lambda plan: prepare(plan).bytes())
     prepared = prepare(plan)
     data = prepared.place_shared(shared[:3])

@@ -51,9 +51,9 @@ def _set_otherwise(runs: Sequence[Run], problem: str) -> set[str]:
 
 def _rows(runs: Sequence[Run], problem: str) -> list[Row]:
     """Means of the numbers that all runs have."""
-    found, same = [], {row.candidate for row in runs[0].rows} - _set_otherwise(runs, problem)
+    found, odd = [], _set_otherwise(runs, problem)
     for first in runs[0].rows:
-        if first.problem != problem or first.candidate not in same:
+        if first.problem != problem or first.candidate in odd:
             continue
         mine = [run.row(problem, first.candidate, first.metric, first.oracle, first.slice) for run in runs]
         values = [row.value for row in mine if row is not None]
@@ -68,11 +68,11 @@ def _rows(runs: Sequence[Run], problem: str) -> list[Row]:
 
 def _verdicts(runs: Sequence[Run], seeds: Sequence[int], problem: str) -> list[VerdictRow]:
     """The verdict that all seeds share, or that they differ, with the verdict of each."""
-    found = []
+    found, odd = [], _set_otherwise(runs, problem)
     for name in runs[0].candidates():
         mine = [run.verdict(problem, name) for run in runs]
         there = [verdict for verdict in mine if verdict is not None]
-        if len(there) < len(runs) or name in _set_otherwise(runs, problem):
+        if len(there) < len(runs) or name in odd:
             continue
         said = [v.verdict for v in there]
         detail = "; ".join(f"seed {seed}: {verdict}" for seed, verdict in zip(seeds, said, strict=True))
