@@ -25,7 +25,6 @@ REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NO_NUMBER = (
     "reproduced", "not reproduced here", "inconclusive", "no number",
 )  # fmt: skip
 NAMED = 8  # pairs that swap, at most
-DRAWS = 2000  # of the parametric bootstrap of a rank correlation
 # Flags of a run that leave what is measured as it is; seeds are forget sets, which are judged together.
 NOT_FIELDS = ("--size", "--seed", "--out", "--plan", "--store", "--no-store", "--distributed")
 
@@ -257,28 +256,35 @@ def all_of(checks: Mapping[str, Check]) -> Check:
     return at_least(len(checks), checks)
 
 
-def rank_correlation(first: Mapping[str, Source], second: Mapping[str, Source], *, seed: int = 0) -> Source:
+def rank_correlation(first: Mapping[str, Source], second: Mapping[str, Source]) -> Source:
     """Kendall's τ-b between two rankings of the same candidates.
 
-    Interval: candidates' numbers are drawn anew from normals of the widths of their intervals.  Those say how far the
-    members at hand move a number, so the interval says how far they move the ranking.
+    Interval, the page's own (docs/scoring.md): a pair that either ranking leaves open, its numbers no farther apart than
+    the interval of their difference reaches, may stand in either order; from all of those reversed to all of them alike.
     """
 
     def of(runs: Runs) -> Number:
         names = list(first)
-        pairs = [[side[name](runs) for name in names] for side in (first, second)]
-        value = float(np.asarray(kendalltau(*([n.value for n in side] for side in pairs)))[0])
-        rng = np.random.default_rng(seed)
-        drawn = [
-            np.array([n.value for n in side])
-            + rng.standard_normal((DRAWS, len(side))) * [(n.high - n.low) / 3.92 for n in side]
-            for side in pairs
-        ]
-        taus = [np.asarray(kendalltau(a, b))[0] for a, b in zip(*drawn, strict=True)]
-        low, high = np.quantile(taus, (0.025, 0.975))
-        return Number(value, float(low), float(high))
+        sides = [np.array([side[name](runs) for name in names]) for side in (first, second)]  # [n, 3]
+        tau = float(np.asarray(kendalltau(*(side[:, 0] for side in sides)))[0])
+        if math.isnan(tau):  # a ranking of equals
+            return Number(tau, tau, tau)
+        (ranks, open_), (other, also_open) = map(_pairs, sides)
+        open_ |= also_open
+        known, settled = math.sqrt(np.sum((ranks != 0) | open_) * np.sum((other != 0) | open_)), ranks * other * ~open_
+        low, high = (float(np.clip((settled.sum() + end * open_.sum()) / known, -1, 1)) for end in (-1, 1))
+        return Number(tau, min(low, tau), max(high, tau))
 
     return of
+
+
+def _pairs(side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each two rows (value, low, high): which is larger (-1, 0, 1), and whether errors leave that open."""
+    i, j = np.triu_indices(len(side), 1)
+    swap = side[i, 0] > side[j, 0]
+    lower, higher = side[np.where(swap, j, i)], side[np.where(swap, i, j)]
+    apart = higher[:, 0] - lower[:, 0]
+    return np.where(swap, 1, -1) * (apart > 0), apart < np.hypot(lower[:, 2] - lower[:, 0], higher[:, 0] - higher[:, 1])
 
 
 def opposite(source: Source) -> Source:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from unlearnax import claims
 from unlearnax.report.page import asset
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra browser is not installed")
@@ -54,6 +55,22 @@ def test_the_interval_is_that_of_all_orders_of_the_open_pairs(agreements):
     ends = ranking([1, 2], [[0.9, 0.3], [0.9, 0.3]])  # 1 reaches up by .3 and 2 down by .9: apart by hypot(.3, .9) < 1
     (found,) = agreements([[ends, exact([1, 2])]])
     assert found["open"] == 0
+
+
+def test_claims_judge_by_the_same_interval(agreements):
+    rng = np.random.default_rng(2)
+    drawn = [(rng.integers(0, 6, (2, N)) + 0.0, rng.uniform(0, 1.5, (2, N, 2))) for _ in range(50)]
+    pairs = [[ranking(*side) for side in zip(values, errors.tolist(), strict=True)] for values, errors in drawn]
+    for (values, errors), found in zip(drawn, agreements(pairs), strict=True):
+        sides = [
+            {
+                i: lambda runs, v=v, e=e: claims.Number(v, v - e[0], v + e[1])
+                for i, (v, e) in enumerate(zip(*side, strict=True))
+            }
+            for side in zip(values, errors, strict=True)
+        ]
+        got = claims.rank_correlation(*sides)({})
+        np.testing.assert_allclose(got, [found["tau"], found["low"], found["high"]], atol=1e-12)
 
 
 @pytest.mark.parametrize("agree", [0.0, 0.9, 1.0, -1.0])

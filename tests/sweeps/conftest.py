@@ -22,7 +22,6 @@ def start(compiled, tmp_path):
 
     def begin(*arguments, **more):
         environment = os.environ | compiled | {"UNLEARNAX_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"} | more
-        environment.pop("XLA_FLAGS", None)
         # What a shell starts in the background ignores Ctrl-C, and so would what it starts in turn.
         heard = ["env", "--default-signal=INT"]
         words = [*heard, sys.executable, "-m", "unlearnax.cli", *map(str, arguments)]
