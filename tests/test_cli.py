@@ -1,12 +1,12 @@
 """The command line as a user meets it: separate processes, files, exit codes."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import environment
 
 from unlearnax.algorithms import ALGORITHMS
 from unlearnax.store import Store
@@ -15,10 +15,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def command(*arguments, cache, expect=0, cwd=ROOT):
-    environment = os.environ | {"UNLEARNAX_CACHE": str(cache), "COLUMNS": "200"}
-    environment.pop("XLA_FLAGS", None)
-    done = subprocess.run([sys.executable, "-m", "unlearnax.cli", *map(str, arguments)], cwd=cwd, env=environment,
-                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "unlearnax.cli", *map(str, arguments)], cwd=cwd, text=True, timeout=300,
+                          env=environment(UNLEARNAX_CACHE=str(cache), COLUMNS="200"), capture_output=True)  # fmt: skip
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout + done.stderr
 

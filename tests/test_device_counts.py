@@ -1,11 +1,11 @@
 """One population whatever the plan and however many devices: 1, 2 and 8, which divide no number of members here."""
 
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from processes import environment
 
 PLANS = ("solo", "map", "vmap", "vmap:2")
 DEVICES = (1, 2, 8)
@@ -52,13 +52,12 @@ np.savez(f"{folder}/{devices}.npz", **found)
 def found(tmp_path_factory):
     """device count -> name -> the leaves of that tree, each `[M, ...]`."""
     folder = tmp_path_factory.mktemp("devices")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("XLA_")}
 
     def start(devices):
         arguments = map(str, (devices, KEPT, MEMBERS, folder, ",".join(PLANS)))
         return subprocess.Popen(
-            [sys.executable, "-c", WORKER, *arguments], env=clean | {"UNLEARNAX_CACHE": str(folder / "cache")},
-            stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-c", WORKER, *arguments], stderr=subprocess.PIPE, text=True,
+            env=environment(UNLEARNAX_CACHE=str(folder / "cache")),
         )  # fmt: skip
 
     for together in ((1, 2), (8,)):

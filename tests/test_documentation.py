@@ -1,7 +1,6 @@
 """The examples in the documentation run."""
 
 import dataclasses
-import os
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import environment
 
 from unlearnax import plugins
 from unlearnax.experiment import Experiment, run
@@ -73,7 +73,7 @@ def test_the_example_oracle_keeps_its_promise(contributing):
 def test_the_example_of_the_readme(tmp_path):
     (code,) = blocks("README.md")
     code = code.replace("epochs=10", "epochs=1").replace("members=16", "members=3")
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"UNLEARNAX_CACHE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    own = environment(UNLEARNAX_CACHE=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["do_nothing", "npo", "held-out", "held-out"]

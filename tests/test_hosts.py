@@ -1,6 +1,5 @@
 """Sharing members out over processes: the arithmetic, and two real processes under jax.distributed."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import environment
 
 from unlearnax import hosts
 
@@ -62,11 +62,10 @@ def run(folder, name, processes, devices):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("XLA_")}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, *map(str, (processes, rank, devices, port, folder / name))],
-            env=clean | {"UNLEARNAX_CACHE": str(folder / "cache")}, stderr=subprocess.PIPE, text=True,
+            env=environment(UNLEARNAX_CACHE=str(folder / "cache")), stderr=subprocess.PIPE, text=True,
         )
         for rank in range(processes)
     ]  # fmt: skip

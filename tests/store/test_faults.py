@@ -13,6 +13,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from processes import environment
 
 from unlearnax import data, models
 from unlearnax.populations import fit
@@ -34,7 +35,7 @@ from unlearnax import populations
 populations.SEGMENT_SECONDS, populations.CHECKPOINT_SHARE = 0.0, float("inf")
 if len(sys.argv) > 5:  # groups of so many members; the hosts need not agree on what fits
     populations._most_at_once = lambda *given: int(sys.argv[5]) + int(sys.argv[4])
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
 from test_faults import train
 def progress(label, done, total):
     print(label, done, flush=True)
@@ -54,7 +55,7 @@ def train(folder, progress=None, recipe=RECIPE):
 
 def start(folder, *more):
     arguments = [sys.executable, "-c", SCRIPT, os.path.dirname(__file__), str(folder), *map(str, more)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment())
 
 
 def passes(process):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from processes import environment
 from tiny_sweep import ROOT
 
 
@@ -12,7 +13,7 @@ from tiny_sweep import ROOT
 def compiled(tmp_path_factory):
     """Environment of commands: programs compiled once are there for the next, in a store that is each test's own."""
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(tmp_path_factory.mktemp("compiled"))
-    return {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return {"JAX_COMPILATION_CACHE_DIR": folder}
 
 
 @pytest.fixture
@@ -21,11 +22,11 @@ def start(compiled, tmp_path):
     started = []
 
     def begin(*arguments, **more):
-        environment = os.environ | compiled | {"UNLEARNAX_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"} | more
+        own = environment(UNLEARNAX_CACHE=str(tmp_path / "cache"), COLUMNS="200", **compiled) | more
         # What a shell starts in the background ignores Ctrl-C, and so would what it starts in turn.
         heard = ["env", "--default-signal=INT"]
         words = [*heard, sys.executable, "-m", "unlearnax.cli", *map(str, arguments)]
-        process = subprocess.Popen(words, cwd=ROOT, env=environment, text=True, start_new_session=True,
+        process = subprocess.Popen(words, cwd=ROOT, env=own, text=True, start_new_session=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         started.append(process)
         return process

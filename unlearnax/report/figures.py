@@ -216,6 +216,8 @@ def save(figure: Figure, path: Path, columns: int) -> list[Path]:
     files = [path.with_name(f"{path.name}-1col.pdf")]
     if columns == 2:
         files = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "pdf")]
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # everything has its place now: each file would find it again
     for file in files:
         # No date, so that the same rows make the same files.
         figure.savefig(file, dpi=220, metadata={"CreationDate": None} if file.suffix == ".pdf" else {})
