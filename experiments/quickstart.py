@@ -91,5 +91,7 @@ FULL = Experiment(
 
 SIZES = {
     "full": FULL,
-    "smoke": dataclasses.replace(FULL, members=8, recipe=dataclasses.replace(FULL.recipe, epochs=5)),
+    "smoke": dataclasses.replace(
+        FULL, members=8, discovery_rates=(0.5, 1.0), recipe=dataclasses.replace(FULL.recipe, epochs=5)
+    ),
 }

@@ -79,11 +79,18 @@ def run(folder, name, processes, devices):
     return [list(np.load(folder / f"{name}-{rank}.npz").values()) for rank in range(processes)]
 
 
-def test_two_processes_and_many_devices_train_the_same_populations(tmp_path):
-    """One process with 1, 2 and 8 virtual devices, and two processes with two devices each."""
-    (alone,) = run(tmp_path, "alone", 1, 1)
-    for name, processes, devices in (("two", 1, 2), ("eight", 1, 8), ("both", 2, 2)):
-        for each in run(tmp_path, name, processes, devices):
-            assert [a.shape[0] for a in each] == [5, 7, 5]
-            for a, b in zip(each, alone, strict=True):
-                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize(
+    ("processes", "devices"), [(2, 2), *(pytest.param(1, n, marks=pytest.mark.slow) for n in (2, 8))]
+)
+def test_populations_are_those_of_one_device(processes, devices, alone, tmp_path):
+    """Trained, grown and unlearned; plans on 2 and 8 devices of one process are in test_device_counts.py too."""
+    for each in run(tmp_path, "shared", processes, devices):
+        assert [a.shape[0] for a in each] == [5, 7, 5]
+        for a, b in zip(each, alone, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    (found,) = run(tmp_path_factory.mktemp("alone"), "alone", 1, 1)
+    return found

@@ -108,23 +108,23 @@ def test_wrong_labels_are_memorized_and_typical_ones_are_not(scores):
 
 
 def test_estimates_agree_with_leaving_one_out(model):
-    """Every row left out by itself, many seeds; subsets of 95 % are nearly the same training sets as all rows but one."""
-    train, members, rows = blobs(), 48, np.arange(60)
+    """Every other row left out by itself, many seeds; subsets of 95 % are nearly the same training sets as all but one."""
+    train, members, rows, some = blobs(), 48, np.arange(60), np.arange(0, 60, 2)
 
     def right(kept, role):
         states = fit(model, RECIPE, World(train.x, train.y, kept), members, role=role, capacity=60).states
         return predict(model, states, train.x).argmax(-1) == train.y
 
     complete = right(rows, "with")
-    without = np.stack([right(np.delete(rows, row), "without")[:, row] for row in rows], axis=1)
-    exact = complete.mean(0) - without.mean(0)
+    without = np.stack([right(np.delete(rows, row), "without")[:, row] for row in some], axis=1)
+    exact = complete[:, some].mean(0) - without.mean(0)
     found = memorization.estimate(model, RECIPE, train, members=512, fraction=0.95)
-    error = np.sqrt(found.standard_error**2 + complete.var(0) / members + without.var(0) / members)
-    off = (found.memorization - exact) / error
+    estimated, own = found.memorization[some], found.standard_error[some]
+    off = (estimated - exact) / np.sqrt(own**2 + complete[:, some].var(0) / members + without.var(0) / members)
     assert np.abs(off).max() < 4
     assert np.sqrt(np.mean(off**2)) < 1.3
-    assert ((exact > 0.2) & (exact < 0.8)).sum() > 5  # there are scores between the extremes to get wrong
-    assert np.corrcoef(found.memorization, exact)[0, 1] > 0.95
+    assert ((exact > 0.2) & (exact < 0.8)).sum() > 2  # there are scores between the extremes to get wrong
+    assert np.corrcoef(estimated, exact)[0, 1] > 0.95
 
 
 def test_a_second_call_trains_nothing(model, tmp_path, monkeypatch):
