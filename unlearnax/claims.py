@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from unlearnax import plugins
 from unlearnax.report.load import Run, load
@@ -264,6 +263,8 @@ def rank_correlation(first: Mapping[str, Source], second: Mapping[str, Source]) 
     """
 
     def of(runs: Runs) -> Number:
+        from scipy.stats import kendalltau  # half a second to import
+
         names = list(first)
         sides = [np.array([side[name](runs) for name in names]) for side in (first, second)]  # [n, 3]
         tau = float(np.asarray(kendalltau(*(side[:, 0] for side in sides)))[0])

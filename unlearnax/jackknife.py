@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from unlearnax.types import Array
 
@@ -58,7 +58,7 @@ def _quantile(estimate: Estimate, confidence: float) -> float:
 
 @functools.cache  # SciPy takes longer for it than all the rest of an interval
 def _student(freedom: int, confidence: float) -> float:
-    return float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))
+    return float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from unlearnax.report.load import Run, finite
 from unlearnax.results import ProblemRow, Row, VerdictRow
@@ -35,7 +35,7 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float, float]:
     A seed draws the forget set and trains the members anew, so that what seeds vary by holds both.
     """
     found = np.asarray(values, np.float64)
-    half = scipy.stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found))
+    half = scipy.special.stdtrit(len(found) - 1, 0.975) * found.std(ddof=1) / math.sqrt(len(found))
     return float(found.mean()), float(found.mean() - half), float(found.mean() + half)
 
 
