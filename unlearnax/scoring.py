@@ -118,12 +118,19 @@ class Scorecard:
 def _population(name: str, logits: Array, layout: Layout) -> _Population:
     logits = np.asarray(logits)[:, layout.rows]
     points = {form: represent(logits, layout.labels, form) for form in FORMS}
-    within = {form: np.asarray(pairwise(p, p, layout.weights)) for form, p in points.items()}
+    within = jax.device_get({form: pairwise(p, p, layout.weights) for form, p in points.items()})
     return _Population(name, points, within)
 
 
-def _between(p: _Population, q: _Population, form: str, layout: Layout) -> np.ndarray:
-    return np.asarray(pairwise(p.points[form], q.points[form], layout.weights))
+def _between(p: _Population, qs: Mapping[str, _Population], layout: Layout) -> dict[tuple[str, str], np.ndarray]:
+    """(name, form) -> distances to each population; all are under way before the first is waited for."""
+    return jax.device_get(
+        {
+            (name, form): pairwise(p.points[form], q.points[form], layout.weights)
+            for name, q in qs.items()
+            for form in FORMS
+        }
+    )
 
 
 def _distances(p: _Population, q: _Population, form: str, between: np.ndarray, layout: Layout) -> dict[str, Distance]:
@@ -133,7 +140,7 @@ def _distances(p: _Population, q: _Population, form: str, between: np.ndarray, l
 
 
 def _pooled(p: _Population, q: _Population, form: str, layout: Layout) -> Distance:
-    return _distances(p, q, form, _between(p, q, form, layout), layout)[POOLED]
+    return _distances(p, q, form, _between(p, {"q": q}, layout)["q", form], layout)[POOLED]
 
 
 def _uninformed(reference: _Population, form: str, layout: Layout, classes: int) -> dict[str, Estimate]:
@@ -167,6 +174,9 @@ def _check(oracles: dict[str, OracleLogits], candidates: dict[str, CandidateLogi
         raise ValueError(f"Expected slice rows in [0, {columns}), got {layout.rows.max()}.")
     if layout.labels.min() < 0 or layout.labels.max() >= classes:
         raise ValueError(f"Expected labels in [0, {classes}), got {layout.labels.min()} to {layout.labels.max()}.")
+
+
+def _check_finite(oracles: dict[str, OracleLogits]) -> None:
     for name, oracle in oracles.items():
         if not (np.isfinite(oracle.reference).all() and np.isfinite(oracle.control).all()):
             raise ValueError(f"Expected finite logits of oracle {name}.")
@@ -219,6 +229,7 @@ def score(
             known[what] = find()
         return known[what]
 
+    once("finite", lambda: _check_finite(oracles))
     references: dict[str, _Population] = once(
         "references", lambda: {name: _population(f"oracle {name}", o.reference, layout) for name, o in oracles.items()}
     )
@@ -240,7 +251,7 @@ def score(
         group = "originals" if candidate.paired and alive.all() else name
         population = _population(group, np.asarray(candidate.logits)[alive], layout)
         pairs = {(oracle, form): reference for oracle, reference in references.items() for form in FORMS}
-        between = {(o, form): _between(population, reference, form, layout) for (o, form), reference in pairs.items()}
+        between = _between(population, references, layout)
         tails: list[jax.Array] = []
         for (oracle, form), reference in pairs.items():
             matrices = population.within[form], between[oracle, form], reference.within[form]
@@ -326,7 +337,7 @@ class _Floors:
         self._pooled = {}
         for name, reference in references.items():
             control = _population("control", oracles[name].control, layout)
-            self._pooled[name] = reference, control, {f: _between(control, reference, f, layout) for f in FORMS}
+            self._pooled[name] = reference, control, _between(control, {name: reference}, layout)
 
     def of(self, oracle: str, members: int) -> dict[tuple[str, str], float]:
         """(form, slice) -> E, for a candidate of so many members."""
@@ -341,7 +352,7 @@ class _Floors:
                 for part, value in zip(
                     self._parts,
                     np.percentile(
-                        _null(control.within[form], between[form], reference.within[form], splits), 95, axis=1
+                        _null(control.within[form], between[oracle, form], reference.within[form], splits), 95, axis=1
                     ),
                     strict=True,
                 )
