@@ -44,6 +44,11 @@ def margins(logits: Array, labels: Array) -> jax.Array:
     return jnp.take_along_axis(logits, jnp.broadcast_to(labels, logits.shape[:-1])[..., None], -1)[..., 0] - others
 
 
+@jax.jit
+def _clipped_margins(logits: Array, labels: Array) -> jax.Array:
+    return jnp.clip(margins(logits, labels), -CLIP, CLIP)[..., None]
+
+
 def represent(logits: Array, labels: Array, form: str) -> jax.Array:
     """What the distance compares, `[M, N, K]`: clipped margins (K = 1) or half the softmax outputs (K = C).
 
@@ -52,7 +57,7 @@ def represent(logits: Array, labels: Array, form: str) -> jax.Array:
     """
     checks.one_of("form", form, FORMS)
     if form == "margin":
-        return jnp.clip(margins(logits, labels), -CLIP, CLIP)[..., None]
+        return _clipped_margins(logits, labels)
     return jax.nn.softmax(jnp.asarray(logits, jnp.float32), axis=-1) / 2
 
 
