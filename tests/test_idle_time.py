@@ -24,12 +24,12 @@ def test_moments_are_told_apart(monkeypatch):
         found[kind] = looks
 
     def compiles():
-        members.let_programs_go(0)
         for n in range(5):
             jax.jit(lambda x, n=n: sum(jnp.sin(x + i) for i in range(60 + n)))(jnp.ones(3 + n))
 
     product = jax.jit(lambda a: jax.lax.fori_loop(0, 200, lambda i, b: b @ a / 500, a))
     a = jax.block_until_ready(product(jnp.ones((500, 500))))
+    members.let_programs_go(0)
     look("idle", lambda: sum(i * i for i in range(5_000_000)))
     look("compiling", compiles)
     look("executing", lambda: [jax.block_until_ready(product(a)) for _ in range(3)])

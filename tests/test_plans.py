@@ -137,6 +137,7 @@ def test_every_dimension_is_tried_where_it_can_matter(members, monkeypatch):
     found = plans.candidates(members, True)
     assert found[0] == "map"
     assert ("map@1" in found) == (members <= 8)  # few members on the two devices here
+    assert ("vmap@1" in found) == (members == 3)  # which two devices cannot share evenly
     assert ("vmap" in found) == (members > 2)
     assert not any("+" in plan for plan in found)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -36,6 +36,8 @@ def candidates(members: int, convolutional: bool = False) -> list[str]:
     if jax.default_backend() == "cpu":
         widths = [f"vmap:{width}" for width in (4, 16) if width < each]
         alone = ["map@1"] if devices > 1 and each <= 4 else []  # all cores on one member at a time
+        if alone and members > 1 and members % devices:  # spread over devices one would train a member for nothing
+            alone.append("vmap@1")
         return ["map", *widths, *(["vmap"] if each > 1 else []), *alone]
     widths = [f"vmap:{width}" for width in (256, 64, 16, 4) if width < each]
     products = [f"{plan}+products" for plan in ("vmap", *widths[-2:])] if convolutional else []

@@ -49,6 +49,11 @@ def workers(process):
     return [int(pid) for pid in listed if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
+def blocks_interrupts(pid):
+    (blocked,) = re.findall(r"SigBlk:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(blocked, 16) >> (signal.SIGINT - 1) & 1)
+
+
 def ended(pid):
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
@@ -125,6 +130,7 @@ def test_kills_and_interrupts(start, tmp_path, monkeypatch):
     wait_for(lambda: cells(out))
     pids = workers(first)
     assert len(pids) == 1
+    assert all(map(blocks_interrupts, pids))
     os.killpg(first.pid, signal.SIGINT)  # as the terminal does: the workers get it too
     words, _ = first.communicate(timeout=PATIENCE)
     assert first.returncode == 130, words

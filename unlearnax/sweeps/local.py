@@ -7,6 +7,7 @@ import importlib.util
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.process
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -113,6 +114,8 @@ class LocalExecutor:
 @contextlib.contextmanager
 def _no_interrupts() -> Iterator[None]:
     """What starts here never sees Ctrl-C: the terminal sends it to all, and the driver ends its workers itself."""
+    # Started first, as the first process would do it here, and then unblock what is blocked.
+    multiprocessing.resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
