@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import tyro
@@ -53,7 +54,8 @@ class Looks:
         while not self._over.wait(EVERY):
             runs = any(state == "R" for name, state in map(_thread, _others(me, self._main.native_id)) if "XLA" in name)
             main = _thread(self._main.native_id)[1]
-            stack = list(_stack(sys._current_frames()[self._main.ident or 0]))
+            frames = traceback.walk_stack(sys._current_frames()[self._main.ident or 0])
+            stack = [(frame.f_code.co_filename, frame.f_code.co_name, line) for frame, line in frames]
             now = time.perf_counter()
             passed, last = now - last, now
             if any(name in COMPILING and f"{os.sep}jax{os.sep}" in file for file, name, _ in stack):
@@ -77,12 +79,6 @@ def _thread(number: int | None) -> tuple[str, str]:
     except OSError:  # it has ended
         return "", ""
     return found[found.index("(") + 1 : found.rindex(")")], found[found.rindex(")") + 2]
-
-
-def _stack(frame):
-    while frame is not None:
-        yield frame.f_code.co_filename, frame.f_code.co_name, frame.f_lineno
-        frame = frame.f_back
 
 
 def main(spec: tyro.conf.Positional[Path], places: int = 12) -> None:
