@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """``$UNLEARNAX_CACHE``, or ``unlearnax`` under the user's cache folder."""
-    if "UNLEARNAX_CACHE" in os.environ:
-        return Path(os.environ["UNLEARNAX_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "unlearnax"
+    """``$UNLEARNAX_CACHE``, or ``unlearnax`` under the user's cache folder; an empty variable counts as none."""
+    if own := os.environ.get("UNLEARNAX_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unlearnax"

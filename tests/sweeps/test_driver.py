@@ -90,14 +90,14 @@ class Mortal(LockstepExecutor):
         super().__init__(plan)
         self._lives, self._ready = lives, ready
 
-    def start(self, names):
+    def start(self, names, folder):
         for name in names:
             if self._lives:
                 ready = [(name, Message("ready"))] if self._ready else []
                 self._heard += [*ready, (name, Message("died", text="SIGKILL"))]
                 self._lives -= 1
             elif not self._name:
-                super().start([name])
+                super().start([name], folder)
 
 
 @pytest.mark.parametrize(("lives", "ready"), [(2, False), (7, True)])

@@ -15,28 +15,29 @@ from unlearnax.sweeps.clock import COMPILING, Clock
 from unlearnax.sweeps.command import describe, load_sweep
 from unlearnax.sweeps.executors import DEVICE_COUNT, EXECUTORS, Options, make_executor, share_of_cores
 from unlearnax.sweeps.plan import make_plan
+from unlearnax.sweeps.work import Message
 
 
 @pytest.mark.parametrize(
     ("name", "workers", "message"),
     [("locl", None, "executor='locl'.*Did you mean 'local'"), ("local", 0, "workers=0"), ("local", 1.5, "workers=1.5")],
 )
-def test_bad_executors(name, workers, message, tmp_path):
+def test_bad_executors(name, workers, message):
     with pytest.raises(ValueError, match=message):
-        make_executor(name, Options(workers, tmp_path))
+        make_executor(name, Options(workers))
 
 
 @pytest.mark.parametrize(("name", "module", "extra"), [("ray", "ray", "ray"), ("slurm", "submitit", "slurm")])
-def test_a_missing_library_is_named_with_its_extra(name, module, extra, tmp_path, monkeypatch):
+def test_a_missing_library_is_named_with_its_extra(name, module, extra, monkeypatch):
     def missing(path):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(ValueError, match=rf"pip install 'unlearnax\[{extra}\]'"):
-        make_executor(name, Options(1, tmp_path))
+        make_executor(name, Options(1))
 
 
-def test_parameters_of_slurm(tmp_path):
+def test_parameters_of_slurm():
     pytest.importorskip("submitit")
     on_slurm = importlib.import_module(EXECUTORS["slurm"].partition(":")[0])
     given = on_slurm.parameters(["slurm_partition=gpu", "timeout_min=60"])
@@ -45,20 +46,26 @@ def test_parameters_of_slurm(tmp_path):
         with pytest.raises(ValueError, match="slurm="):
             on_slurm.parameters(wrong)
     with pytest.raises(ValueError, match="parameters of submitit"):
-        make_executor("slurm", Options(1, tmp_path, cluster="local", slurm=("partitoin=gpu",)))
+        make_executor("slurm", Options(1, cluster="local", slurm=("partitoin=gpu",)))
 
 
-def test_one_worker_for_each_gpu(monkeypatch, tmp_path):
+def number_of_workers(asked):
+    executor = make_executor("local", Options(asked))
+    executor.close()
+    return executor.workers
+
+
+def test_one_worker_for_each_gpu(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "jax_cuda12_plugin")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert local.gpus({"JAX_PLATFORMS": None}) == ["2", "5"]
     assert local.gpus({"JAX_PLATFORMS": "cuda,cpu"}) == ["2", "5"]
     assert local.gpus({"JAX_PLATFORMS": "cpu"}) == []
-    assert make_executor("local", Options(None, tmp_path)).workers == 2
-    assert make_executor("local", Options(3, tmp_path)).workers == 3
+    assert number_of_workers(None) == 2
+    assert number_of_workers(3) == 3
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert local.gpus({}) == []
-    assert make_executor("local", Options(None, tmp_path)).workers == 1
+    assert number_of_workers(None) == 1
 
 
 @pytest.mark.parametrize(
@@ -122,3 +129,17 @@ def test_a_file_without_a_sweep(tmp_path):
     (tmp_path / "spec.py").write_text("SWEEP = 3")
     with pytest.raises(ValueError, match="to define SWEEP, a Sweep, got int"):
         load_sweep(tmp_path / "spec.py")
+
+
+def test_workers_of_this_machine_that_end_while_they_load(tmp_path):
+    executor = local.LocalExecutor(Options(2))
+    try:
+        first, second = (worker.process for worker in executor._loading)
+        first.kill()
+        first.join()
+        executor.start(["one"], tmp_path)
+        assert executor.said(10.0) == [("one", Message("died", text="SIGKILL"))]
+    finally:
+        executor.close()
+    with pytest.raises(ValueError, match="closed"):  # as it does where it was ended and let go
+        second.is_alive()

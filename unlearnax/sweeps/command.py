@@ -42,32 +42,58 @@ def sweep_file(
     Raises:
         ValueError: anything wrong with the file, the spec or the arguments, before work starts.
     """
+    if together:
+        return _sweep_together(file, executor, out, console, workers=workers, retry=retry, dry=dry, command=command)
     user = {name: os.environ.get(name) for name in OWN}
-    if not together:
-        os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerators are the workers'
-        devices.set_up(1)
-
-    from unlearnax import hosts
-    from unlearnax.sweeps.plan import make_plan
-
-    plan = make_plan(load_sweep(file))
-    folder = out or Path("runs") / f"{plan.sweep.base.name}-sweep"
-    if dry and together and not hosts.leads():
-        return 0
+    os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerators are the workers'
+    devices.set_up(1)
     if dry:
-        console.print(describe(plan, folder), highlight=False, soft_wrap=True)
-        return 0
-    if not together:
-        options = Options(workers, folder, user, cluster, slurm)
-        return run(plan, make_executor(executor, options), folder, console, retry=retry, command=command)
+        return _say(file, out, console)
+    made = make_executor(executor, Options(workers, user, cluster, slurm))  # first: local workers load meanwhile
+    try:
+        plan, folder = _read(file, out)
+        return run(plan, made, folder, console, retry=retry, command=command)
+    finally:
+        made.close()
 
+
+def _sweep_together(
+    file: Path,
+    executor: str,
+    out: Path | None,
+    console: Console,
+    *,
+    workers: int | None,
+    retry: bool,
+    dry: bool,
+    command: str,
+) -> int:
+    """As `sweep_file`, where all processes of `jax.distributed` are one worker."""
+    from unlearnax import hosts
     from unlearnax.sweeps.lockstep import LockstepExecutor, follow
 
     if executor != "local" or workers not in (None, 1):
         raise ValueError(f"Expected executor={executor!r}, workers={workers} to be left out: all hosts are one worker.")
+    if dry:
+        return _say(file, out, console) if hosts.leads() else 0
+    plan, folder = _read(file, out)
     if hosts.leads():
         return run(plan, LockstepExecutor(plan), folder, console, retry=retry, command=command)
     follow(plan)
+    return 0
+
+
+def _read(file: Path, out: Path | None) -> tuple[Plan, Path]:
+    """The plan of a spec file, and the folder of its results."""
+    from unlearnax.sweeps.plan import make_plan
+
+    plan = make_plan(load_sweep(file))
+    return plan, out or Path("runs") / f"{plan.sweep.base.name}-sweep"
+
+
+def _say(file: Path, out: Path | None, console: Console) -> int:
+    """Says what a sweep would do."""
+    console.print(describe(*_read(file, out)), highlight=False, soft_wrap=True)
     return 0
 
 

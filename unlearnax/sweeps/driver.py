@@ -58,7 +58,7 @@ def run_sweep(
         with locked(folder / "sweep.lock", wait=False) as free:
             if not free:
                 raise ValueError(f"Expected out={str(folder)!r} to be no other sweep's: one works on it now.")
-            driver = _Driver(plan, executor, Ledger(folder), show, retry)
+            driver = _Driver(plan, executor, folder, show, retry)
             try:
                 driver.run()
             finally:
@@ -70,9 +70,10 @@ def run_sweep(
 
 
 class _Driver:
-    def __init__(self, plan: Plan, executor: Executor, ledger: Ledger, show: Show, retry: bool) -> None:
-        self._plan, self._executor, self._ledger, self._show = plan, executor, ledger, show
-        self._known = ledger.cells()
+    def __init__(self, plan: Plan, executor: Executor, folder: Path, show: Show, retry: bool) -> None:
+        self._plan, self._executor, self._folder, self._show = plan, executor, folder, show
+        self._ledger = Ledger(folder)
+        self._known = self._ledger.cells()
         self._problems = {name: block.problem for block in plan.blocks for name in block.tasks}
         before = {task.id: self._known[task.id].state for task in plan.results() if task.id in self._known}
         settled = [name for name, state in before.items() if state == "done" or not retry]
@@ -89,7 +90,7 @@ class _Driver:
     def run(self) -> None:
         if self._schedule.finished:
             return
-        self._executor.start([next(self._names) for _ in range(self._executor.workers)])
+        self._executor.start([next(self._names) for _ in range(self._executor.workers)], self._folder)
         while not self._schedule.finished:
             for worker in sorted(self._idle):
                 if batch := self._schedule.next(worker):
@@ -126,7 +127,7 @@ class _Driver:
                     f"Expected workers to begin, the last {self._false_starts} in a row have not: {message.text}"
                 )
             if not self._schedule.finished:
-                self._executor.start([next(self._names)])
+                self._executor.start([next(self._names)], self._folder)
 
     def _count(self, facts: Mapping[str, Any]) -> None:
         self.tally.seconds.update(facts.get("clock", {}))

@@ -31,13 +31,12 @@ DEVICE_COUNT = r"\s*--xla_force_host_platform_device_count=\d+"
 class Options:
     """What executors are made of.
 
-    workers: how many, None for the executor's default.  folder: the sweep's, for logs and task files.
+    workers: how many, None for the executor's default.
     environment: the user's values of the variables in `OWN`.
     cluster: of submitit, "slurm" or "local".  slurm: submitit's parameters, as "slurm_partition=gpu".
     """
 
     workers: int | None
-    folder: Path
     environment: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     cluster: str = "slurm"
     slurm: tuple[str, ...] = ()
@@ -48,8 +47,11 @@ class Executor(Protocol):
 
     workers: int
 
-    def start(self, names: Sequence[str]) -> None:
-        """Starts workers; each says "ready" when it is there, and after each batch."""
+    def start(self, names: Sequence[str], folder: Path) -> None:
+        """Starts workers; each says "ready" when it is there, and after each batch.
+
+        folder: the sweep's, for logs and task files.
+        """
         ...
 
     def give(self, worker: str, batch: Sequence[Task]) -> None:
@@ -80,11 +82,11 @@ def make_executor(name: str, options: Options) -> Executor:
     Raises:
         ValueError: an unknown name; a library that is not installed, with the command that installs it.
     """
-    from unlearnax import checks  # which loads JAX
+    if name not in EXECUTORS or options.workers is not None:
+        from unlearnax import checks  # which loads JAX: workers of this machine begin before it is there
 
-    checks.one_of("executor", name, EXECUTORS)
-    if options.workers is not None:
-        checks.at_least_one("workers", options.workers)
+        checks.one_of("executor", name, EXECUTORS)
+        checks.at_least_one("workers", 1 if options.workers is None else options.workers)
     module, _, made = EXECUTORS[name].partition(":")
     try:
         make: Callable[[Options], Executor] = getattr(importlib.import_module(module), made)

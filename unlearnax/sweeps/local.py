@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import multiprocessing
 import multiprocessing.connection
@@ -13,7 +14,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from unlearnax.sweeps.executors import Options, prepare, share_of_cores
 
@@ -37,78 +38,101 @@ def gpus(environment: Mapping[str, str | None]) -> list[str]:
     return [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
 
 
+class _Process(NamedTuple):
+    """A worker.  slot: which share of the machine is its own."""
+
+    process: multiprocessing.process.BaseProcess
+    pipe: Connection
+    slot: int
+
+
 class LocalExecutor:
-    """Processes of this machine: one with all virtual CPU devices, or one for each GPU, unless told otherwise."""
+    """Processes of this machine: one with all virtual CPU devices, or one for each GPU, unless told otherwise.
+
+    They load what they need from the start on, while the driver reads the spec.
+    """
 
     def __init__(self, options: Options) -> None:
-        self._options = options
+        self._environment = dict(options.environment)
         self._context = multiprocessing.get_context("spawn")
-        self._gpus = gpus(options.environment)
+        self._gpus = gpus(self._environment)
         self.workers = options.workers or max(1, len(self._gpus))
-        self._processes: dict[str, multiprocessing.process.BaseProcess] = {}
-        self._pipes: dict[str, Connection] = {}
-        self._slots: dict[str, int] = {}
+        self._running: dict[str, _Process] = {}
+        self._loading = [self._load(slot) for slot in range(self.workers)]
+        self._logs = Path()
 
-    def start(self, names: Sequence[str]) -> None:
+    def _load(self, slot: int) -> _Process:
+        environment = dict(self._environment)
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
+            if self.workers > len(self._gpus):
+                environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # or the first would take all memory
+        mine, theirs = self._context.Pipe()
+        arguments = theirs, environment, os.getcwd(), share_of_cores(self.workers)
+        process = self._context.Process(target=_main, args=arguments, daemon=True)
+        with _no_interrupts():
+            process.start()
+        theirs.close()
+        return _Process(process, mine, slot)
+
+    def start(self, names: Sequence[str], folder: Path) -> None:
+        self._logs = folder / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
         for name in names:
-            slot = min({*range(len(self._slots) + 1)} - {*self._slots.values()})
-            environment = dict(self._options.environment)
-            if self._gpus:
-                environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
-                if self.workers > len(self._gpus):
-                    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # or the first would take all memory
-            log = self._options.folder / "logs" / f"{name}.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
-            mine, theirs = self._context.Pipe()
-            arguments = theirs, environment, os.getcwd(), share_of_cores(self.workers), str(log.resolve())
-            process = self._context.Process(target=_main, args=arguments, name=name, daemon=True)
-            with _no_interrupts():
-                process.start()
-            theirs.close()
-            self._processes[name], self._pipes[name], self._slots[name] = process, mine, slot
+            taken = {worker.slot for worker in (*self._running.values(), *self._loading)}
+            worker = self._loading.pop(0) if self._loading else self._load(min({*range(len(taken) + 1)} - taken))
+            self._running[name] = worker
+            with contextlib.suppress(OSError):  # it is gone: `said` will say so
+                worker.pipe.send(str(self._log(name).resolve()))
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
     def give(self, worker: str, batch: Sequence[Task]) -> None:
-        with contextlib.suppress(OSError):  # it is gone: `said` will say so
-            self._pipes[worker].send(list(batch))
+        with contextlib.suppress(OSError):  # as above
+            self._running[worker].pipe.send(list(batch))
 
     def said(self, seconds: float) -> list[tuple[str, Message]]:
         from unlearnax.sweeps.work import Message
 
-        there = [*self._pipes.values(), *(process.sentinel for process in self._processes.values())]
+        workers = self._running.values()
+        there = [*(worker.pipe for worker in workers), *(worker.process.sentinel for worker in workers)]
         multiprocessing.connection.wait(there, seconds)
         found: list[tuple[str, Message]] = []
-        for name, pipe in list(self._pipes.items()):
-            gone = not self._processes[name].is_alive()  # asked first, so that its last words are all there
+        for name, worker in list(self._running.items()):
+            gone = not worker.process.is_alive()  # asked first, so that its last words are all there
             with contextlib.suppress(EOFError, OSError):
-                while pipe.poll():
-                    found.append((name, pipe.recv()))
+                while worker.pipe.poll():
+                    found.append((name, worker.pipe.recv()))
             if gone:
                 found.append((name, Message("died", text=self._why(name))))
-                self._forget(name)
+                _release(self._running.pop(name))
         return found
 
     def _why(self, name: str) -> str:
         """How a worker ended, and the last that it printed."""
-        code = self._processes[name].exitcode or 0
+        code = self._running[name].process.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        log = self._options.folder / "logs" / f"{name}.log"
+        log = self._log(name)
         last = log.read_text(errors="replace").splitlines()[-3:] if log.exists() else []
         return ": ".join([how, *(" ".join(last[-1:]) for _ in last[-1:])])
 
-    def _forget(self, name: str) -> None:
-        self._pipes.pop(name).close()
-        self._processes.pop(name).close()
-        del self._slots[name]
-
     def close(self) -> None:
-        for process in self._processes.values():
-            process.terminate()
-        for name, process in list(self._processes.items()):
-            process.join(GRACE)
-            if process.is_alive():
-                process.kill()
-                process.join()
-            self._forget(name)
+        ending = [*self._running.values(), *self._loading]
+        self._running, self._loading = {}, []
+        for worker in ending:
+            worker.process.terminate()
+        for worker in ending:
+            worker.process.join(GRACE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            _release(worker)
+
+
+def _release(worker: _Process) -> None:
+    worker.pipe.close()
+    worker.process.close()
 
 
 @contextlib.contextmanager
@@ -123,15 +147,16 @@ def _no_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _main(pipe: Connection, environment: Mapping[str, str | None], folder: str, count: int | None, log: str) -> None:
+def _main(pipe: Connection, environment: Mapping[str, str | None], folder: str, count: int | None) -> None:
     """A worker's whole life."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    for stream in (1, 2):
-        os.dup2(output, stream)
+    _print_to(os.devnull)
     prepare(environment, folder, count)
+    with contextlib.suppress(Exception):  # what is wrong shows below, in the log
+        importlib.import_module("unlearnax.sweeps.work")
+    _print_to(pipe.recv())
 
     from unlearnax.sweeps.work import Worker
 
@@ -139,6 +164,14 @@ def _main(pipe: Connection, environment: Mapping[str, str | None], folder: str, 
     worker.greet()
     while True:
         worker.work(pipe.recv())
+
+
+def _print_to(path: str) -> None:
+    """Sends what this process prints, libraries beneath Python included, to the end of a file."""
+    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.close(output)
 
 
 def _end_with(sentinel: int) -> None:

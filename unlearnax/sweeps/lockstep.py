@@ -6,6 +6,7 @@ The first process drives; what it gives out goes to all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class LockstepExecutor:
         self._batch: list[Task] = []
         self._idle = True
 
-    def start(self, names: Sequence[str]) -> None:
+    def start(self, names: Sequence[str], folder: Path) -> None:
         (self._name,) = names
         self._worker.greet()
 

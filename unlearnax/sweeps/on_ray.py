@@ -9,6 +9,7 @@ import queue
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray  # pyright: ignore[reportMissingImports]  # the extra "ray"
@@ -84,7 +85,7 @@ class RayExecutor:
         self._actors: dict[str, Any] = {}
         self._streams: dict[Any, str] = {}  # what a worker says, word by word -> its name
 
-    def start(self, names: Sequence[str]) -> None:
+    def start(self, names: Sequence[str], folder: Path) -> None:
         for name in names:
             actor = self._make.remote(self._environment, os.getcwd(), self._count)
             self._actors[name] = actor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -50,23 +51,32 @@ class SlurmExecutor:
     def __init__(self, options: Options) -> None:
         self.workers = options.workers or 1
         self._options = options
-        self._folder = (options.folder / "jobs" / time.strftime("%Y%m%d-%H%M%S")).resolve()
-        given = parameters(options.slurm)
-        try:
-            self._executor = submitit.AutoExecutor(folder=self._folder / "logs", cluster=options.cluster)
-        except RuntimeError as error:
-            raise ValueError(f"Expected cluster={options.cluster!r} to be there: {error}") from error
-        default = {"timeout_min": 24 * 60, "slurm_array_parallelism": self.workers, "slurm_job_name": "unlearnax"}
-        try:
-            self._executor.update_parameters(**default | given)
-        except (NameError, TypeError) as error:
-            raise ValueError(f"Expected slurm={list(options.slurm)} to be parameters of submitit: {error}.") from error
+        self._folder = Path()
+        with tempfile.TemporaryDirectory() as folder:  # only to see what is wrong before work starts
+            self._executor = self._submitit(Path(folder))
         self._count = share_of_cores(self.workers) if options.cluster == "local" else None
         self._jobs: dict[str, submitit.Job[None]] = {}
         self._begun: set[str] = set()
         self._numbers = itertools.count()
 
-    def start(self, names: Sequence[str]) -> None:
+    def _submitit(self, folder: Path) -> submitit.AutoExecutor:
+        cluster, slurm = self._options.cluster, self._options.slurm
+        given = parameters(slurm)
+        try:
+            executor = submitit.AutoExecutor(folder=folder / "logs", cluster=cluster)
+        except RuntimeError as error:
+            raise ValueError(f"Expected cluster={cluster!r} to be there: {error}") from error
+        default = {"timeout_min": 24 * 60, "slurm_array_parallelism": self.workers, "slurm_job_name": "unlearnax"}
+        try:
+            executor.update_parameters(**default | given)
+        except (NameError, TypeError) as error:
+            raise ValueError(f"Expected slurm={list(slurm)} to be parameters of submitit: {error}.") from error
+        return executor
+
+    def start(self, names: Sequence[str], folder: Path) -> None:
+        if not self._jobs and not self._begun:
+            self._folder = (folder / "jobs" / time.strftime("%Y%m%d-%H%M%S")).resolve()
+            self._executor = self._submitit(self._folder)
         _touch(self._folder / ALIVE)
         for name in names:
             (self._folder / name).mkdir(parents=True)
