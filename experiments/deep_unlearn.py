@@ -124,10 +124,8 @@ MEDIUM = dataclasses.replace(
     dataset="fashion_mnist",
     dataset_args=(("train_size", 6000),),
     problem_args=(("size", 0.1), ("max_slice", 1000)),
-    recipe=Recipe(model="cnn", epochs=25, learning_rate=0.1, batch_size=128),
+    recipe=dataclasses.replace(SMALL.recipe, epochs=25, batch_size=128),
     algorithms=settings("random_fashion", baselines(128) | competition(128) | MORE),
-    members=16,
-    tuning="defaults of the papers with fewer passes, not tuned yet",
 )
 FULL = dataclasses.replace(
     MEDIUM,
@@ -137,6 +135,7 @@ FULL = dataclasses.replace(
     recipe=Recipe(model="resnet18", epochs=50, learning_rate=0.1, batch_size=256, augment=(("flip", ()), ("crop", ()))),
     algorithms=settings("random_cifar", baselines(256) | competition(256) | MORE),
     members=32,
+    tuning="defaults of the papers with fewer passes, not tuned yet",
 )
 
 

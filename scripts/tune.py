@@ -52,7 +52,9 @@ def main(args: Args) -> None:
     about = {"seed": args.seed, "members": args.members, "trials": args.trials, "rate": args.rate,
              "command": shlex.join(["python", *sys.argv])}  # fmt: skip
     wanted = tuple(GOALS) if args.goal == "both" else (args.goal,)
-    for experiment in found if isinstance(found, tuple) else (found,):
+    given = found if isinstance(found, tuple) else (found,)
+    given = sorted(given, key=lambda each: each.seed == args.seed)  # the last of each kind stays: `tune` refuses that seed
+    for experiment in {dataclasses.replace(each, seed=args.seed): each for each in given}.values():
         named = {name.partition("@")[0]: pair for name, *pair in experiment.algorithms}  # one entry of each algorithm
         names = [name for name in named if resolve_algorithm(name).ranges and name not in args.without]
         names = [name for name in names if not args.only or name in args.only]
