@@ -4,8 +4,9 @@
 
 The sweep runs in this process, with a cache folder of its own that is empty.  Each look sorts the moment: compiling (the
 main thread is inside JAX's tracing, lowering or compiling), executing (a thread of XLA runs, or the main thread sleeps until
-a program ends), else idle; the places in our code that idle moments fall on follow.  The ledger's writes, which are a
-driver's in a sweep from the command line, count as idle here; a worker's start, 3 s, is not in it.  Linux only.
+a program ends, or for anything else that our code waits for), else idle; the places in our code that idle moments fall on
+follow.  The ledger's writes, which are a driver's in a sweep from the command line, count as idle here; a worker's start is
+not in it.  Linux only.
 """
 
 import collections
@@ -90,6 +91,7 @@ def main(spec: tyro.conf.Positional[Path], places: int = 12) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         os.environ["UNLEARNAX_CACHE"] = f"{folder}/cache"
+        os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
         devices.set_up()
 
         from rich.console import Console

@@ -44,7 +44,8 @@ class Args:
 def main(args: Args) -> None:
     """Searches, prints, writes."""
     from unlearnax import plugins
-    from unlearnax.experiment import progress_bars, resolve_algorithm
+    from unlearnax.experiment import resolve_algorithm
+    from unlearnax.output import progress_bars
     from unlearnax.tuning import GOALS, save, tune
 
     sizes = plugins.load_file(args.file).SIZES
@@ -53,7 +54,9 @@ def main(args: Args) -> None:
              "command": shlex.join(["python", *sys.argv])}  # fmt: skip
     wanted = tuple(GOALS) if args.goal == "both" else (args.goal,)
     given = found if isinstance(found, tuple) else (found,)
-    given = sorted(given, key=lambda each: each.seed == args.seed)  # the last of each kind stays: `tune` refuses that seed
+    given = sorted(
+        given, key=lambda each: each.seed == args.seed
+    )  # the last of each kind stays: `tune` refuses that seed
     for experiment in {dataclasses.replace(each, seed=args.seed): each for each in given}.values():
         named = {name.partition("@")[0]: pair for name, *pair in experiment.algorithms}  # one entry of each algorithm
         names = [name for name in named if resolve_algorithm(name).ranges and name not in args.without]

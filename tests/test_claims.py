@@ -134,6 +134,20 @@ def test_rank_correlation():
     assert got.low < 0  # nothing is known of the ranking
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["first", "second"])
+@pytest.mark.parametrize(("other", "low", "high"), [((1, 2, 3, 4), 4 / 6, 1), ((4, 3, 2, 1), -1, -4 / 6)])
+def test_a_pair_that_is_open_in_one_ranking(turned, other, low, high):
+    """As in the page's test: the interval is that of all orders of the open pairs."""
+    rows = [
+        row(v, v - (v < 3) * 0.8, v + (v < 3) * 0.8, candidate=n, metric="m")
+        for n, v in zip("abcd", (1, 2, 3, 4), strict=True)
+    ]
+    rows += [row(v, v, v, candidate=n, metric="n") for n, v in zip("abcd", other, strict=True)]
+    sides = [{name: At(metric, name, slice="forget") for name in "abcd"} for metric in "mn"]
+    found = claims.rank_correlation(*(sides[::-1] if turned else sides))({"run": Run.of([problem(), *rows])})
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
 def test_pairs_that_swap_are_named_only_where_intervals_are_apart():
     values = {"a": (1, 5), "b": (2, 3), "c": (2.05, 1)}
     rows = [

@@ -264,7 +264,8 @@ def run_command(arguments: list[str]) -> None:
                       "       unlearnax run FILE.py --help   shows the fields of the experiment")  # fmt: skip
         return
     from unlearnax import checks, hosts, plugins
-    from unlearnax.experiment import Experiment, progress_bars, run
+    from unlearnax.experiment import Experiment, run
+    from unlearnax.output import progress_bars
 
     file, rest = arguments[0], arguments[1:]
     sizes: dict[str, Experiment | tuple[Experiment, ...]] | None = getattr(plugins.load_file(file), "SIZES", None)

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 from tyro.conf import Suppress
 
-from unlearnax import checks, data, hosts, memorization, models, plugins, predictions, problems, results
+from unlearnax import bystanders, checks, data, hosts, memorization, models, plugins, predictions, problems, results
 from unlearnax.algorithms import ALGORITHMS
 from unlearnax.digests import digest
 from unlearnax.evaluation import problem_layout
 from unlearnax.external import read_array
-from unlearnax.ground import Candidate, Ground, apply_algorithm, match_oracles, score_candidates, tell_examples
+from unlearnax.ground import (
+    NOTHING,
+    Candidate,
+    Ground,
+    Others,
+    apply_algorithm,
+    bystander_rows,
+    match_oracles,
+    score_candidates,
+    tell_examples,
+)
 from unlearnax.measuring import Observer, Seen, describe_probes
 from unlearnax.members import check_plan
 from unlearnax.populations import Population, Progress, check_world, fit, identity, predict, untrained, world_digest
@@ -254,19 +260,23 @@ def resolve(
 
 
 def check_problems(content: Content, all_problems: Iterable[Problem]) -> None:
-    """Raises ValueError where a problem does not suit an algorithm, or an oracle's world cannot be trained on."""
+    """Raises ValueError where a problem does not suit an algorithm or the estimand, or a world cannot be trained on."""
     for problem in all_problems:
         for name, algorithm, _ in content.chosen:
             check_needs(name, algorithm, problem)
-        for oracle in content.oracles.values():
-            if oracle.applies(problem):
-                check_world(oracle.world(problem), content.experiment.recipe)
+        if problem.bystanders is not None and content.experiment.estimand != "originals":
+            raise ValueError(
+                f"Expected estimand={content.experiment.estimand!r} to be 'originals' for a problem with bystanders: an "
+                "attack on them compares models trained on them with others."
+            )
+        for world in populations_of(problem, content.oracles).values():
+            check_world(world, content.experiment.recipe)
 
 
 def populations_of(problem: Problem, oracles: Mapping[str, Oracle]) -> dict[str, World]:
     """The populations that a problem's candidates start from and are compared with: role -> the world they train in."""
     found = {ORIGINAL: World(problem.train.x, problem.train.y, np.arange(len(problem.train.x)))}
-    for name, oracle in oracles.items():
+    for name, oracle in (dict(oracles) | {bystanders.NAME: bystanders.ORACLE}).items():
         if oracle.applies(problem):
             world = oracle.world(problem)
             found |= {f"{name} {part}": world for part in PARTS}
@@ -358,7 +368,8 @@ def run(
     check_problems(content, all_problems)
     engine = Engine(content, Store() if experiment.store else None, progress)
     cards, plans = [], {}
-    records: list[Any] = describe(content.metrics) + describe_probes(experiment.probes)
+    followed = bystanders.METRIC if any(problem.bystanders is not None for problem in all_problems) else {}
+    records: list[Any] = describe(followed | content.metrics) + describe_probes(experiment.probes)
     for problem in all_problems:
         ground = lay_ground(engine, problem)
         candidates = match_oracles(engine, ground)
@@ -443,11 +454,16 @@ def lay_ground(engine: Engine, problem: Problem) -> Ground:
         if experiment.oracle_matching:  # candidates are compared with the reference members only
             teachers[name] = engine.population(worlds[roles[1]], roles[1]).states
         oracle_logits[name] = OracleLogits(reference.logits, control.logits, oracle.goal)
-    nothing = CandidateLogits(logits, "original", "control", paired)
+    nothing, others, costs = CandidateLogits(logits, "original", "control", paired), None, []
+    if problem.bystanders is not None:
+        roles = [f"{bystanders.NAME} {part}" for part in PARTS]
+        reference, control = (engine.population(worlds[role], role).states for role in roles)
+        others = Others(bystanders.without(problem), (reference, control))
+        costs = bystander_rows(engine, problem, NOTHING, nothing, states, others.states)
     coincide = _coincide({name: worlds[f"{name} {PARTS[0]}"] for name in seen}, content.oracles)
     return Ground(problem, layout, x, observer, originals, states, paired, oracle_logits, seen, teachers,
-                  Candidate(nothing, observer.see(states, logits), []), observer.see(engine.untrained, fresh),
-                  coincide)  # fmt: skip
+                  Candidate(nothing, observer.see(states, logits), costs), observer.see(engine.untrained, fresh),
+                  coincide, others)  # fmt: skip
 
 
 def _coincide(worlds: Mapping[str, World], oracles: Mapping[str, Oracle]) -> bool:
@@ -455,20 +471,3 @@ def _coincide(worlds: Mapping[str, World], oracles: Mapping[str, Oracle]) -> boo
     goals = {oracles[name].goal: world for name, world in worlds.items()}
     pair = [world_digest(goals[goal]) for goal in ("untraining", "unlearning") if goal in goals]
     return len(pair) == 2 and pair[0] == pair[1]
-
-
-@contextlib.contextmanager
-def progress_bars(console: Console) -> Iterator[Progress]:
-    """A bar for each population and algorithm run with the time left, shown on `console` while the context lasts."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with RichProgress(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def update(label: str, done: int, total: int) -> None:
-            if label not in tasks:
-                tasks[label] = bars.add_task(label, total=total)
-            bars.update(tasks[label], completed=done, total=total)
-            if done >= total:
-                bars.remove_task(tasks.pop(label))
-
-        yield update

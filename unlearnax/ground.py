@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from unlearnax import bystanders
 from unlearnax.costs import example_flops
 from unlearnax.evaluation import Layout
 from unlearnax.examples import Shown, example_records
@@ -28,11 +29,24 @@ NOTHING = "do_nothing"  # the originals as a candidate
 
 
 class Candidate(NamedTuple):
-    """A population to be scored: its logits, what metrics and probes took of it, and rows of what it cost."""
+    """A population to be scored: its logits, what metrics and probes took of it, and rows of what it cost.
+
+    costs: in time, operations, and in bystanders' privacy where a problem has any.
+    """
 
     given: CandidateLogits
     seen: Seen
     costs: list[Row]
+
+
+class Others(NamedTuple):
+    """The world without a problem's bystanders.
+
+    problem: as it is there.  states: `[M, ...]` each, what algorithms are applied to: those to compare with, and held-out.
+    """
+
+    problem: Problem
+    states: tuple[TrainState, TrainState]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +56,7 @@ class Ground:
     originals: as trained; states: what algorithms are applied to, the first original M times under the estimand "runs".
     logits, seen: of every oracle's reference and held-out members.  nothing: the originals as a candidate.
     teachers: held-out members of the oracles that are matched.  scratch: of untrained members.
-    coincide: the untraining and the unlearning oracle describe one world.
+    coincide: the untraining and the unlearning oracle describe one world.  others: where the problem has bystanders.
     floors, known: of the metrics and of the scorecard, kept from one call of `score_candidates` for the next.
     """
 
@@ -59,6 +73,7 @@ class Ground:
     nothing: Candidate
     scratch: Seen
     coincide: bool
+    others: Others | None = None
     floors: Floors = dataclasses.field(default_factory=dict)
     known: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
@@ -83,13 +98,38 @@ def apply_algorithm(
 ) -> Candidate:
     """Applies one setting of an algorithm to a problem's originals."""
     e = engine.experiment
-    done = unlearn(algorithm, engine.model, ground.states, ground.problem, args, name=name, seed=e.seed, plan=e.plan,
-                   recipe=e.recipe)  # fmt: skip
+
+    def ask(problem: Problem, originals: TrainState, name: str) -> Unlearned:
+        return unlearn(algorithm, engine.model, originals, problem, args, name=name, seed=e.seed, plan=e.plan,
+                       recipe=e.recipe)  # fmt: skip
+
+    done = ask(ground.problem, ground.states, name)
     logits = predict(engine.model, done.states, ground.x, plan=e.plan)
     shown = ", ".join(f"{key}={value}" for key, value in args.items())
     given = CandidateLogits(logits, "algorithm", algorithm.goal, ground.paired, shown)
     costs = _cost_rows(engine, ground.problem, name, algorithm, done, ground.originals)
+    if ground.others:
+        reference, control = ground.others.states
+        outside = ask(ground.others.problem, reference, name), ask(ground.others.problem, control, f"{name} held-out")
+        costs += bystander_rows(engine, ground.problem, name, given, done.states, [each.states for each in outside])
     return Candidate(given, ground.observer.see(done.states, logits), costs)
+
+
+def bystander_rows(
+    engine: Engine,
+    problem: Problem,
+    name: str,
+    given: CandidateLogits,
+    inside: TrainState,
+    outside: Sequence[TrainState],
+) -> list[Row]:
+    """What a candidate tells of the bystanders.
+
+    inside: of originals that were trained on them.  outside: two populations of originals that were not.
+    """
+    x = problem.train.x[problem.bystanders]
+    first, *rest = (predict(engine.model, states, x, plan=engine.experiment.plan) for states in (inside, *outside))
+    return bystanders.rows(problem, name, given.kind, given.goal, first, (rest[0], rest[1]))
 
 
 def score_candidates(
@@ -112,7 +152,7 @@ def score_candidates(
         coincide=ground.coincide, margin=experiment.margin, damage=experiment.damage, seed=experiment.seed,
         only=only, among=among, known=ground.known,
     )  # fmt: skip
-    card.rows.extend(row for each in candidates.values() for row in each.costs)
+    card.rows.extend(row for name, each in everybody.items() if only is None or name in only for row in each.costs)
     if observer.metrics or observer.probes:
         pairs = {name: (each.given, each.seen) for name, each in everybody.items()}
         card.rows.extend(

@@ -139,10 +139,6 @@ def _distances(p: _Population, q: _Population, form: str, between: np.ndarray, l
     return dict(zip(layout.slices, found, strict=True))
 
 
-def _pooled(p: _Population, q: _Population, form: str, layout: Layout) -> Distance:
-    return _distances(p, q, form, _between(p, {"q": q}, layout)["q", form], layout)[POOLED]
-
-
 def _uninformed(reference: _Population, form: str, layout: Layout, classes: int) -> dict[str, Estimate]:
     """Energy between an oracle and a model that gives every class the same probability: the scale of damage."""
     flat = represent(np.zeros((1, len(layout.rows), classes), np.float32), layout.labels, form)
@@ -383,12 +379,21 @@ def _scale(
     label, apart = "uninformed to oracle", {}
     if first is not None and second is not None and not coincide:
         label = "oracle to oracle"
-        each = {form: _pooled(first, second, form, layout).energy for form in FORMS}
-        apart = {(oracle, form): each[form] for oracle, form in pairs}
+        between = _between(first, {"second": second}, layout)
+        apart = {
+            (oracle, form): _distances(first, second, form, between["second", form], layout)[POOLED].energy
+            for oracle, form in pairs
+        }
     elif original is not None and np.isfinite(original.logits).all():
         label = "original to oracle"
         originals = _population("originals", original.logits, layout)
-        apart = {(o, form): _pooled(originals, references[o], form, layout).energy for o, form in pairs}
+        between = _between(originals, references, layout)
+        apart = {
+            (oracle, form): _distances(originals, references[oracle], form, between[oracle, form], layout)[
+                POOLED
+            ].energy
+            for oracle, form in pairs
+        }
     if not all(
         unit.value > 2 * floors.of(oracle, references[oracle].members)[form, POOLED]
         for (oracle, form), unit in apart.items()

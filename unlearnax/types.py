@@ -78,6 +78,7 @@ class Problem:
     concept_test: rows of `test` showing it.  slices: what is scored, by name.
     repaired: `train` with the corrupted labels or inputs put right, where the problem has any.
     digest: stable content hash of all of the above.
+    bystanders: rows of `train` outside F whose privacy is followed, see `bystanders`; None: nobody's.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Problem:
     inputs: InputSpec
     repaired: Dataset | None
     digest: str
+    bystanders: np.ndarray | None = None
 
     @property
     def discovery_rate(self) -> float:

@@ -2,9 +2,11 @@
 
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import re
 import time
+from pathlib import Path
 
 import jax
 import pytest
@@ -143,3 +145,57 @@ def test_workers_of_this_machine_that_end_while_they_load(tmp_path):
         executor.close()
     with pytest.raises(ValueError, match="closed"):  # as it does where it was ended and let go
         second.is_alive()
+
+
+def test_what_a_spec_sets_up_is_there_in_workers(tmp_path, monkeypatch):
+    """They load before the spec is read, and still find what it adds to the path, the environment and the folder."""
+    monkeypatch.setenv("GOES", "away")
+    monkeypatch.delenv("COMES", raising=False)
+    executor = local.LocalExecutor(Options(1, {"JAX_PLATFORMS": "cpu"}))
+    try:
+        monkeypatch.delenv("GOES")
+        monkeypatch.setenv("COMES", "later")
+        monkeypatch.setenv("JAX_PLATFORMS", "the driver's own")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(tmp_path / "lib")
+        executor.start(["one"], tmp_path)
+        until = time.monotonic() + 60
+        while not (found := executor.said(1.0)) and time.monotonic() < until:
+            pass
+        assert [message.kind for _, message in found] == ["ready"]
+        here = executor._as_here()
+        assert here.folder == str(tmp_path)
+        assert here.path[0] == str(tmp_path / "lib")
+        assert {name: here.environment[name] for name in ("GOES", "COMES")} == {"GOES": None, "COMES": "later"}
+        assert "JAX_PLATFORMS" not in here.environment
+        process = executor._running["one"].process
+        assert Path(f"/proc/{process.pid}/cwd").resolve() == tmp_path.resolve()
+    finally:
+        executor.close()
+
+
+def test_why_a_worker_cannot_load_stands_in_its_log(tmp_path):
+    executor = local.LocalExecutor(Options(1, {"JAX_ENABLE_X64": "neither"}))
+    try:
+        executor.start(["one"], tmp_path)
+        until = time.monotonic() + 60
+        while not (found := executor.said(1.0)) and time.monotonic() < until:
+            pass
+        ((_, message),) = found
+        assert message.kind == "died"
+        assert "neither" in message.text
+    finally:
+        executor.close()
+
+
+def test_workers_end_where_not_all_can_start(monkeypatch):
+    def load(self, slot, real=local.LocalExecutor._load):
+        if slot == 1:
+            raise OSError("no more processes")
+        real(self, slot)
+
+    monkeypatch.setattr(local.LocalExecutor, "_load", load)
+    before = {child.pid for child in multiprocessing.active_children()}
+    with pytest.raises(OSError, match="no more processes"):
+        local.LocalExecutor(Options(2))
+    assert {child.pid for child in multiprocessing.active_children()} == before

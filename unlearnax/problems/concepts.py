@@ -100,19 +100,33 @@ def from_masks(
     return make_problem(f"{splits.name}-{name}", splits, *rows, max_slice=max_slice)
 
 
-def random_subset(splits: Splits, size: int | float, *, seed: int = 0, max_slice: int = MAX_SLICE) -> Problem:
+def random_subset(
+    splits: Splits,
+    size: int | float,
+    *,
+    bystanders: int | float | None = None,
+    seed: int = 0,
+    max_slice: int = MAX_SLICE,
+) -> Problem:
     """A random subset, every example its own concept: F = S, no held-out concept.
 
     Args:
         size: a count (whole number), or a fraction of train in (0, 1).
+        bystanders: so many of the other rows, or this fraction of train, have their privacy followed, see `bystanders`.
         seed: of the draw; for one seed a smaller subset lies inside a larger one.  max_slice: see `make_problem`.
 
     Raises:
         ValueError: a size out of range, and what `make_problem` raises.
     """
     count = count_of("size", size, len(splits.train.x))
-    rows = draw(np.arange(len(splits.train.x)), count, seed, 2)
-    return make_problem(f"{splits.name}-random{count}", splits, rows, rows, max_slice=max_slice)
+    everyone = np.arange(len(splits.train.x))
+    rows = draw(everyone, count, seed, 2)
+    near = None
+    if bystanders is not None:
+        most = count_of("bystanders", bystanders, len(everyone))
+        near = draw(np.setdiff1d(everyone, rows), most, seed, 7)
+    name = f"{splits.name}-random{count}"
+    return make_problem(name, splits, rows, rows, bystanders=near, max_slice=max_slice)
 
 
 def most_memorized(

@@ -65,6 +65,7 @@ def make_problem(
     *,
     repaired: Dataset | None = None,
     test_true: np.ndarray | None = None,
+    bystanders: Array | Sequence[int] | None = None,
     max_slice: int = MAX_SLICE,
 ) -> Problem:
     """A problem from row numbers: every builder ends here.
@@ -76,6 +77,7 @@ def make_problem(
         repaired: train with corruption put right; concept slices whose labels were corrupted then get a second form scored
             on the true ones, ``forget_true`` and so on.
         test_true: true labels of the test rows, `[N]` int32, where the concept's test rows carry others.
+        bystanders: rows of train outside the concept whose privacy is followed, see `bystanders`.
         max_slice: at most so many examples of `retain` and `other_test` are scored, a fixed random part (a smaller part
             lies inside a larger one).  Training and `Request` always hold every row.
 
@@ -83,8 +85,9 @@ def make_problem(
     true forms, ``retain`` (D∖F), ``other_test``.
 
     Raises:
-        ValueError: an empty forget or retain set, rows that repeat or do not exist, a forget set outside the concept, a
-            label of the retained slices that no retained training row has, a repair outside the concept, invalid data.
+        ValueError: an empty forget or retain set, rows that repeat or do not exist, a forget set outside the concept,
+            bystanders inside it or all that is outside, a label of the retained slices that no retained training row has, a
+            repair outside the concept, invalid data.
     """
     check_splits(splits)
     checks.at_least_one("max_slice", max_slice)
@@ -101,6 +104,14 @@ def make_problem(
         raise ValueError(
             f"Expected the retain set to be non-empty; the concept holds all {len(concept)} training rows."
         )
+    if bystanders is not None:
+        bystanders = _rows("bystanders", bystanders, len(train.x))
+        inside = np.intersect1d(bystanders, concept)
+        if len(inside) or not 0 < len(bystanders) < len(retain):
+            raise ValueError(
+                f"Expected bystanders to be some of the {len(retain)} training rows outside the concept, but not all; got "
+                f"{len(bystanders)} rows, {len(inside)} of them inside it."
+            )
     if repaired is not None:
         _check_repair(splits, concept, repaired, test_true)
     rest = np.setdiff1d(concept, forget)
@@ -135,9 +146,11 @@ def make_problem(
         train, splits.validation, test, forget, concept, concept_test, repaired, {k: tuple(v) for k, v in slices.items()},
         splits.num_classes, splits.inputs,
     )  # fmt: skip
+    if bystanders is not None:
+        contents = digest(contents, bystanders)
     return Problem(
         name, train, splits.validation, test, forget, concept, concept_test, slices, splits.num_classes,
-        splits.class_names, splits.inputs, repaired, contents,
+        splits.class_names, splits.inputs, repaired, contents, bystanders,
     )  # fmt: skip
 
 

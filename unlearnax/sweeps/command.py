@@ -43,7 +43,11 @@ def sweep_file(
         ValueError: anything wrong with the file, the spec or the arguments, before work starts.
     """
     if together:
-        return _sweep_together(file, executor, out, console, workers=workers, retry=retry, dry=dry, command=command)
+        if executor != "local" or workers not in (None, 1):
+            raise ValueError(
+                f"Expected executor={executor!r}, workers={workers} to be left out: all hosts are one worker."
+            )
+        return _sweep_together(file, out, console, retry=retry, dry=dry, command=command)
     user = {name: os.environ.get(name) for name in OWN}
     os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerators are the workers'
     devices.set_up(1)
@@ -57,23 +61,11 @@ def sweep_file(
         made.close()
 
 
-def _sweep_together(
-    file: Path,
-    executor: str,
-    out: Path | None,
-    console: Console,
-    *,
-    workers: int | None,
-    retry: bool,
-    dry: bool,
-    command: str,
-) -> int:
+def _sweep_together(file: Path, out: Path | None, console: Console, *, retry: bool, dry: bool, command: str) -> int:
     """As `sweep_file`, where all processes of `jax.distributed` are one worker."""
     from unlearnax import hosts
     from unlearnax.sweeps.lockstep import LockstepExecutor, follow
 
-    if executor != "local" or workers not in (None, 1):
-        raise ValueError(f"Expected executor={executor!r}, workers={workers} to be left out: all hosts are one worker.")
     if dry:
         return _say(file, out, console) if hosts.leads() else 0
     plan, folder = _read(file, out)

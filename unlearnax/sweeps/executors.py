@@ -82,11 +82,12 @@ def make_executor(name: str, options: Options) -> Executor:
     Raises:
         ValueError: an unknown name; a library that is not installed, with the command that installs it.
     """
-    if name not in EXECUTORS or options.workers is not None:
-        from unlearnax import checks  # which loads JAX: workers of this machine begin before it is there
+    if name not in EXECUTORS:
+        from unlearnax import checks  # which loads JAX: local workers load it beside the driver
 
         checks.one_of("executor", name, EXECUTORS)
-        checks.at_least_one("workers", 1 if options.workers is None else options.workers)
+    if options.workers is not None and not (isinstance(options.workers, int) and options.workers >= 1):
+        raise ValueError(f"Expected workers={options.workers!r} to be a whole number of at least 1.")
     module, _, made = EXECUTORS[name].partition(":")
     try:
         make: Callable[[Options], Executor] = getattr(importlib.import_module(module), made)
@@ -106,14 +107,19 @@ def prepare(environment: Mapping[str, str | None], folder: str, count: int | Non
         environment: values of variables, None for none.  folder: to work in, as the driver does.
         count: virtual CPU devices; None: what the user asks for, else one for each core.
     """
+    move(folder, environment)
+    if count is not None:
+        os.environ["XLA_FLAGS"] = re.sub(DEVICE_COUNT, "", os.environ.get("XLA_FLAGS", ""))
+    devices.set_up(count)
+
+
+def move(folder: str, environment: Mapping[str, str | None]) -> None:
+    """To another folder, with these values of variables, None for none."""
     os.chdir(folder)
     for name, value in environment.items():
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
-    if count is not None:
-        os.environ["XLA_FLAGS"] = re.sub(DEVICE_COUNT, "", os.environ.get("XLA_FLAGS", ""))
-    devices.set_up(count)
 
 
 def share_of_cores(workers: int) -> int | None:

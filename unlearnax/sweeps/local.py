@@ -11,12 +11,13 @@ import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from unlearnax.sweeps.executors import Options, prepare, share_of_cores
+from unlearnax.sweeps.executors import Options, move, prepare, share_of_cores
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from unlearnax.sweeps.plan import Task
     from unlearnax.sweeps.work import Message
 
+CHOICE, PREALLOCATE = "CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_PREALLOCATE"
 GRACE = 2.0  # seconds that a worker has to end
 
 
@@ -33,7 +35,7 @@ def gpus(environment: Mapping[str, str | None]) -> list[str]:
     platforms = environment.get("JAX_PLATFORMS")
     if not any(map(importlib.util.find_spec, plugins)) or (platforms and not {"cuda", "gpu"} & {*platforms.split(",")}):
         return []
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+    if (visible := os.environ.get(CHOICE)) is not None:
         return [each for each in visible.split(",") if each]
     return [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
 
@@ -44,6 +46,14 @@ class _Process(NamedTuple):
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     slot: int
+
+
+class _Surroundings(NamedTuple):
+    """Working folder, where modules are looked for, and variables, None for none."""
+
+    folder: str
+    path: list[str]
+    environment: dict[str, str | None]
 
 
 class LocalExecutor:
@@ -57,33 +67,52 @@ class LocalExecutor:
         self._context = multiprocessing.get_context("spawn")
         self._gpus = gpus(self._environment)
         self.workers = options.workers or max(1, len(self._gpus))
-        self._running: dict[str, _Process] = {}
-        self._loading = [self._load(slot) for slot in range(self.workers)]
         self._logs = Path()
+        self._running: dict[str, _Process] = {}
+        self._loading: list[_Process] = []
+        self._inherited = dict(os.environ)
+        try:
+            for slot in range(self.workers):
+                self._load(slot)
+        except BaseException:
+            self.close()
+            raise
 
-    def _load(self, slot: int) -> _Process:
+    def _load(self, slot: int) -> None:
+        """Starts a process that waits for its name."""
         environment = dict(self._environment)
         if self._gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
+            environment[CHOICE] = self._gpus[slot % len(self._gpus)]
             if self.workers > len(self._gpus):
-                environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # or the first would take all memory
+                environment[PREALLOCATE] = "false"  # or the first would take all memory
         mine, theirs = self._context.Pipe()
         arguments = theirs, environment, os.getcwd(), share_of_cores(self.workers)
         process = self._context.Process(target=_main, args=arguments, daemon=True)
         with _no_interrupts():
             process.start()
-        theirs.close()
-        return _Process(process, mine, slot)
+            theirs.close()
+            self._loading.append(_Process(process, mine, slot))
 
     def start(self, names: Sequence[str], folder: Path) -> None:
         self._logs = folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
         for name in names:
-            taken = {worker.slot for worker in (*self._running.values(), *self._loading)}
-            worker = self._loading.pop(0) if self._loading else self._load(min({*range(len(taken) + 1)} - taken))
-            self._running[name] = worker
+            if not self._loading:
+                taken = {worker.slot for worker in self._running.values()}
+                self._load(min({*range(len(taken) + 1)} - taken))
+            worker = self._running[name] = self._loading.pop(0)
             with contextlib.suppress(OSError):  # it is gone: `said` will say so
-                worker.pipe.send(str(self._log(name).resolve()))
+                worker.pipe.send((str(self._log(name).resolve()), self._as_here()))
+
+    def _as_here(self) -> _Surroundings:
+        """What the spec may have changed since workers began to load; they keep what is theirs."""
+        before, now = self._inherited, dict(os.environ)
+        names = {name for name in before | now if before.get(name) != now.get(name)} - {
+            *self._environment,
+            CHOICE,
+            PREALLOCATE,
+        }
+        return _Surroundings(os.getcwd(), list(sys.path), {name: now.get(name) for name in names})
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
@@ -153,10 +182,18 @@ def _main(pipe: Connection, environment: Mapping[str, str | None], folder: str, 
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     _print_to(os.devnull)
-    prepare(environment, folder, count)
-    with contextlib.suppress(Exception):  # what is wrong shows below, in the log
+    wrong: Exception | None = None
+    try:
+        prepare(environment, folder, count)
         importlib.import_module("unlearnax.sweeps.work")
-    _print_to(pipe.recv())
+    except Exception as error:
+        wrong = error
+    log, here = pipe.recv()
+    _print_to(log)
+    if wrong:
+        raise wrong
+    sys.path[:] = here.path
+    move(here.folder, here.environment)
 
     from unlearnax.sweeps.work import Worker
 

@@ -52,8 +52,9 @@ class SlurmExecutor:
         self.workers = options.workers or 1
         self._options = options
         self._folder = Path()
-        with tempfile.TemporaryDirectory() as folder:  # only to see what is wrong before work starts
-            self._executor = self._submitit(Path(folder))
+        self._executor: submitit.AutoExecutor | None = None
+        with tempfile.TemporaryDirectory() as folder:
+            self._submitit(Path(folder))  # what is wrong shows before work starts
         self._count = share_of_cores(self.workers) if options.cluster == "local" else None
         self._jobs: dict[str, submitit.Job[None]] = {}
         self._begun: set[str] = set()
@@ -74,7 +75,7 @@ class SlurmExecutor:
         return executor
 
     def start(self, names: Sequence[str], folder: Path) -> None:
-        if not self._jobs and not self._begun:
+        if self._executor is None:
             self._folder = (folder / "jobs" / time.strftime("%Y%m%d-%H%M%S")).resolve()
             self._executor = self._submitit(self._folder)
         _touch(self._folder / ALIVE)
