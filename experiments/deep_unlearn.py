@@ -9,8 +9,9 @@ Commands:
     unlearnax run experiments/deep_unlearn.py --size medium    6,000 images of Fashion-MNIST, 17 algorithms, 3 forget sets
     unlearnax run experiments/deep_unlearn.py --size full      CIFAR-10 and ResNet-18, 3 forget sets, on a GPU
 
-Runtime: small 56 s on 2 CPU cores; medium and full not run yet; GPU: not measured
-Expected numbers (small): docs/experiments/deep_unlearn.md; average gap .036 (MSG), .157 (CT), .050 (NegGrad+), .013 (GA)
+Runtime: small 56 s, medium 13 min 54 s on 2 CPU cores; full not run yet; GPU: not measured
+Expected numbers: docs/experiments/deep_unlearn.md; average gap at medium .028 (MSG), .031 (CT), .024 (NegGrad+), .052 (GA),
+.055 (SRL), at small .036, .157, .050, .013, .010
 
 Names here: MSG is `magnitude_gradient`, CT `transpose_kernels`, NegGrad+ `neg_grad_plus`, GA `gradient_ascent`.  SRL, new
 labels for S at every visit beside training on R, is `salun` with all weights moving: `successive_random_label` below.
@@ -19,8 +20,8 @@ All got the same number of trials on seed 1000 (another forget set, other member
 
     python scripts/tune.py experiments/deep_unlearn.py --size SIZE --rate None --goal untraining --members 8 --trials 12
 
-Size small was (experiments/tuned/random_digits.json, which the other files that build on this one share); medium and full
-were not yet and have the papers' defaults with the passes given here.
+Sizes small and medium were (experiments/tuned/random_digits.json and random_fashion.json, which the other files that build
+on this one share); full was not yet and has the papers' defaults with the passes given here.
 
 Differs from the source: small networks and data, a tenth of the training set to forget, at most 5 passes of R (of S beside
 as an algorithm asks for) where training has 25 to 50, one distance to retraining (mean gap of error on S, accuracy on R and

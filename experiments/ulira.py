@@ -4,8 +4,9 @@ Commands:
     unlearnax run experiments/ulira.py                  digits, 16 members, one forget set
     unlearnax run experiments/ulira.py --size medium    6,000 images of Fashion-MNIST, 32 members, three forget sets
     unlearnax run experiments/ulira.py --size full      CIFAR-10 and ResNet-9, 64 members, three forget sets, on a GPU
-Runtime: small 28 s, medium 303 s on 2 CPU cores; full not run yet; GPU: not measured
-Expected (small): U-MIA 52 to 54 % for all eight, U-LiRA 58 to 63 %, 99 % for SalUn; docs/experiments/ulira.md
+Runtime: small 76 s, medium 15 min 55 s on 2 CPU cores; full not run yet; GPU: not measured
+Expected (small): U-MIA 52 to 53 % for all eight, U-LiRA 59 to 63 %, 99 % for SalUn, on bystanders 61 to 65 %;
+docs/experiments/ulira.md
 
 S is a random tenth.  The population attack (U-MIA) is fitted to the losses of one model, S against test examples;
 U-LiRA fits two normals to each example's margins over members, those that unlearned it and those retrained without

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import jax
@@ -17,33 +17,24 @@ import numpy as np
 
 from unlearnax import checks
 from unlearnax.evaluation import POOLED, Layout, accuracies
-from unlearnax.jackknife import (
-    Distance,
-    Estimate,
-    combine,
-    embedding_noise,
-    energy_estimates,
-    interval,
-    mean_estimate,
-    signed_root,
-    within_estimate,
-)
-from unlearnax.metrics.energy import (
-    FORMS,
-    as_extreme,
-    energy_from_distances,
-    pairwise,
-    permuted_energies,
-    random_splits,
-    represent,
-)
+from unlearnax.jackknife import Distance, combine, interval, mean_estimate, signed_root
+from unlearnax.metrics.energy import FORMS, as_extreme, energy_from_distances, random_splits
 from unlearnax.results import Row, VerdictRow
+from unlearnax.scale import (
+    Floors,
+    Scale,
+    Scored,
+    distances_between,
+    energy_by_slice,
+    make_scale,
+    null_energies,
+    scored,
+)
 from unlearnax.types import Array
 from unlearnax.verdicts import Bound, Outcome, decide, reaches
 
 PERMUTATIONS_PER_TEST = 40  # with Holm over K tests the smallest adjusted p-value is K / (40 K) = .025
 MIN_PERMUTATIONS = 1999
-FLOOR_PERMUTATIONS = 1999
 
 # (form, slice, oracle) -> energy distance in units of the scale's energy
 Squared = dict[tuple[str, str, str], Distance]
@@ -76,32 +67,6 @@ class CandidateLogits:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Population:
-    """name: jackknife group.  points: form -> `[M, N, K]`.  within: form -> `[S, M, M]` distances."""
-
-    name: str
-    points: Mapping[str, Array]
-    within: dict[str, np.ndarray]
-
-    @functools.cached_property
-    def noise(self) -> dict[str, np.ndarray]:
-        """form -> `[S]`, see `jackknife.embedding_noise`."""
-        return {form: embedding_noise(distances) for form, distances in self.within.items()}
-
-    @property
-    def members(self) -> int:
-        return self.points["margin"].shape[0]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Scale:
-    """What one unit is: label for readers; (form, slice, oracle) -> energy estimate."""
-
-    label: str
-    unit: dict[tuple[str, str, str], Estimate]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Scorecard:
     """Everything known about the candidates of one problem.
 
@@ -113,45 +78,6 @@ class Scorecard:
     nothing_to_untrain: bool
     rows: list[Row]
     verdicts: list[VerdictRow]
-
-
-def _population(name: str, logits: Array, layout: Layout) -> _Population:
-    logits = np.asarray(logits)[:, layout.rows]
-    points = {form: represent(logits, layout.labels, form) for form in FORMS}
-    within = jax.device_get({form: pairwise(p, p, layout.weights) for form, p in points.items()})
-    return _Population(name, points, within)
-
-
-def _between(p: _Population, qs: Mapping[str, _Population], layout: Layout) -> dict[tuple[str, str], np.ndarray]:
-    """(name, form) -> distances to each population; all are under way before the first is waited for."""
-    return jax.device_get(
-        {
-            (name, form): pairwise(p.points[form], q.points[form], layout.weights)
-            for name, q in qs.items()
-            for form in FORMS
-        }
-    )
-
-
-def _distances(p: _Population, q: _Population, form: str, between: np.ndarray, layout: Layout) -> dict[str, Distance]:
-    noise = p.noise[form] + q.noise[form]
-    found = energy_estimates(p.within[form], between, q.within[form], p.name, q.name, noise)
-    return dict(zip(layout.slices, found, strict=True))
-
-
-def _uninformed(reference: _Population, form: str, layout: Layout, classes: int) -> dict[str, Estimate]:
-    """Energy between an oracle and a model that gives every class the same probability: the scale of damage."""
-    flat = represent(np.zeros((1, len(layout.rows), classes), np.float32), layout.labels, form)
-    to_flat = np.asarray(pairwise(reference.points[form], flat, layout.weights), np.float64)[:, :, 0]
-    parts = zip(layout.slices, to_flat, reference.within[form], strict=True)
-    return {
-        name: combine(
-            lambda away, spread: 2 * away - spread,
-            mean_estimate(away, reference.name),
-            within_estimate(within, reference.name),
-        )
-        for name, away, within in parts
-    }
 
 
 def _check(oracles: dict[str, OracleLogits], candidates: dict[str, CandidateLogits], layout: Layout) -> None:
@@ -226,15 +152,18 @@ def score(
         return known[what]
 
     once("finite", lambda: _check_finite(oracles))
-    references: dict[str, _Population] = once(
-        "references", lambda: {name: _population(f"oracle {name}", o.reference, layout) for name, o in oracles.items()}
+    references: dict[str, Scored] = once(
+        "references",
+        lambda: {name: scored(f"oracle {name}", o.reference, layout) for name, o in oracles.items()},
     )
     goals = {name: oracle.goal for name, oracle in oracles.items()}
     tests = (among or len(candidates)) * len(oracles) * len(layout.slices) * len(FORMS)
     permutations = max(MIN_PERMUTATIONS, PERMUTATIONS_PER_TEST * tests)
     key_null, key_floor = jax.random.split(jax.random.key(seed))
-    floors: _Floors = once("floors", lambda: _Floors(key_floor, references, oracles, layout))
-    scale: _Scale = once("scale", lambda: _scale(layout, references, goals, candidates, coincide, floors))
+    held_out = {name: oracle.control for name, oracle in oracles.items()}
+    floors: Floors = once("floors", lambda: Floors(key_floor, references, held_out, layout))
+    originals = next((c.logits for c in candidates.values() if c.kind == "original"), None)
+    scale: Scale = once("scale", lambda: make_scale(layout, references, goals, originals, coincide, floors))
 
     def splits(p: int, q: int) -> tuple[jax.Array, jax.Array]:
         return once((p, q, permutations),
@@ -245,19 +174,19 @@ def score(
     ) -> tuple[list[Row], list[jax.Array], Squared]:
         """Rows without p-values, and what these are made of, which the device counts meanwhile."""
         group = "originals" if candidate.paired and alive.all() else name
-        population = _population(group, np.asarray(candidate.logits)[alive], layout)
+        population = scored(group, np.asarray(candidate.logits)[alive], layout)
         pairs = {(oracle, form): reference for oracle, reference in references.items() for form in FORMS}
-        between = _between(population, references, layout)
+        between = distances_between(population, references, layout)
         tails: list[jax.Array] = []
         for (oracle, form), reference in pairs.items():
             matrices = population.within[form], between[oracle, form], reference.within[form]
-            null = _null(*matrices, splits(population.members, reference.members))
+            null = null_energies(*matrices, splits(population.members, reference.members))
             tails.append(as_extreme(energy_from_distances(*matrices), null))
         rows: list[Row] = []
         squared: Squared = {}
         for (oracle, form), reference in pairs.items():
             floor = floors.of(oracle, population.members)
-            for part, distance in _distances(population, reference, form, between[oracle, form], layout).items():
+            for part, distance in energy_by_slice(population, reference, form, between[oracle, form], layout).items():
                 squared[form, part, oracle] = distance.over(scale.unit[form, part, oracle])
                 rows.append(Row(problem, name, candidate.kind, candidate.goal, f"energy/{form}", oracle, part,
                                 distance.energy.value, *distance.interval, floor[form, part]))  # fmt: skip
@@ -311,102 +240,6 @@ def score(
         rows = [row for row in rows if row.candidate in only]
         verdicts = [verdict for verdict in verdicts if verdict.candidate in only]
     return Scorecard(scale.label, reaches_untraining, rows, verdicts)
-
-
-def _null(
-    within_p: np.ndarray, between: np.ndarray, within_q: np.ndarray, splits: tuple[jax.Array, jax.Array]
-) -> jax.Array:
-    pooled = np.block([[within_p, between], [between.swapaxes(1, 2), within_q]])
-    return permuted_energies(pooled, *splits)
-
-
-class _Floors:
-    """Null 95th percentiles of E between disjoint-seed populations of one oracle, by splitting its 2M members at random.
-
-    The sizes are those of the comparison, as far as the oracle's members reach.
-    """
-
-    def __init__(
-        self, key: jax.Array, references: dict[str, _Population], oracles: dict[str, OracleLogits], layout: Layout
-    ) -> None:
-        self._key, self._parts, self._made = key, tuple(layout.slices), {}
-        self._pooled = {}
-        for name, reference in references.items():
-            control = _population("control", oracles[name].control, layout)
-            self._pooled[name] = reference, control, _between(control, {name: reference}, layout)
-
-    def of(self, oracle: str, members: int) -> dict[tuple[str, str], float]:
-        """(form, slice) -> E, for a candidate of so many members."""
-        if (oracle, members) not in self._made:
-            reference, control, between = self._pooled[oracle]
-            pooled = reference.members + control.members
-            p = min(members, pooled - reference.members)
-            splits = random_splits(self._key, p=p, q=reference.members, pooled=pooled, count=FLOOR_PERMUTATIONS)
-            self._made[oracle, members] = {
-                (form, part): float(value)
-                for form in FORMS
-                for part, value in zip(
-                    self._parts,
-                    np.percentile(
-                        _null(control.within[form], between[oracle, form], reference.within[form], splits), 95, axis=1
-                    ),
-                    strict=True,
-                )
-            }
-        return self._made[oracle, members]
-
-
-def _scale(
-    layout: Layout,
-    references: dict[str, _Population],
-    goals: dict[str, str],
-    candidates: dict[str, CandidateLogits],
-    coincide: bool,
-    floors: _Floors,
-) -> _Scale:
-    """The unit of each (form, slice, oracle).
-
-    Concept slices share one unit, so that a candidate's slices compare: the two oracles' distance on all concept slices
-    pooled; where they coincide, or there is one oracle, the originals' distance to the oracle; where that is not beyond
-    twice its floor in every case, so that it could be noise, the oracle's distance to an uninformed model, which gives
-    every class the same probability.
-    Damage slices each have the distance of the oracle to an uninformed model on that slice.
-    """
-    by_goal = {goal: references[name] for name, goal in goals.items()}
-    first, second = by_goal.get("untraining"), by_goal.get("unlearning")
-    original = next((c for c in candidates.values() if c.kind == "original"), None)
-    pairs = [(oracle, form) for oracle in references for form in FORMS]
-    label, apart = "uninformed to oracle", {}
-    if first is not None and second is not None and not coincide:
-        label = "oracle to oracle"
-        between = _between(first, {"second": second}, layout)
-        apart = {
-            (oracle, form): _distances(first, second, form, between["second", form], layout)[POOLED].energy
-            for oracle, form in pairs
-        }
-    elif original is not None and np.isfinite(original.logits).all():
-        label = "original to oracle"
-        originals = _population("originals", original.logits, layout)
-        between = _between(originals, references, layout)
-        apart = {
-            (oracle, form): _distances(originals, references[oracle], form, between[oracle, form], layout)[
-                POOLED
-            ].energy
-            for oracle, form in pairs
-        }
-    if not all(
-        unit.value > 2 * floors.of(oracle, references[oracle].members)[form, POOLED]
-        for (oracle, form), unit in apart.items()
-    ):
-        label, apart = "uninformed to oracle", {}
-    unit: dict[tuple[str, str, str], Estimate] = {}
-    for oracle, form in pairs:
-        reference = references[oracle]
-        uninformed = _uninformed(reference, form, layout, reference.points["output"].shape[-1])
-        for part in layout.slices:
-            concept = apart.get((oracle, form), uninformed[POOLED])
-            unit[form, part, oracle] = uninformed[part] if part in layout.damage else concept
-    return _Scale(label, unit)
 
 
 def _bounds(squared: Squared, layout: Layout) -> dict[str, list[tuple[str, Bound]]]:
