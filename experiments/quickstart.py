@@ -1,7 +1,8 @@
 """Which of ten algorithms untrain, which unlearn, and which do neither?  Digits, one class, three discovery rates.
 
 Command: unlearnax run experiments/quickstart.py
-Runtime: 122 s on 2 CPU cores with a cold compile cache, half of it the metric suite; GPU: not measured
+Runtime: 122 s (AMD EPYC) to 210 s (Intel Xeon) on 2 CPU cores with a cold compile cache, half of it the metric suite;
+    GPU: not measured
 Expected: verdicts in README.md; at rate 0.5 NPO is .98 from the untraining and .27 from the unlearning oracle
 
 The concept is a class of digits, of which the algorithms are handed a tenth, half or all.  Hyperparameters were chosen

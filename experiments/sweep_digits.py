@@ -1,7 +1,7 @@
 """How do hyperparameters move ten algorithms between untraining and unlearning?  Digits, one class, 200 settings.
 
 Command: unlearnax sweep experiments/sweep_digits.py
-Runtime: 120 to 144 s on 2 CPU cores, 14 populations of 16 members trained (docs/sweeps.md); GPU: not measured.
+Runtime: 94 to 144 s on 2 CPU cores, 14 populations of 16 members trained (docs/sweeps.md); GPU: not measured.
 """
 
 from unlearnax.experiment import Experiment

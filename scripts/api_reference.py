@@ -18,7 +18,7 @@ import unlearnax
 PAGE = Path(__file__).parent.parent / "docs/api.md"
 # Beside the names of the package itself, which come from `unlearnax.__all__`.
 EXTENSIONS = {
-    "unlearnax.types": ("Model", "Metric"),
+    "unlearnax.types": ("Model", "Metric", "Training", "Rule"),
     "unlearnax.algorithms": ("batch", "cross_entropy", "divergence", "training_loss", "check_optimisation", "sgd", "minimise",
                              "begin", "optimise", "end"),
     "unlearnax.probes": ("Probe",),

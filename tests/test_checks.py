@@ -48,6 +48,8 @@ def test_positive(value):
 
 
 def test_one_of_suggests_the_nearest():
+    with pytest.raises(ValueError, match=r"Expected digit=11 to be one of 0, 1\.$"):
+        checks.one_of("digit", 11, range(2))
     with pytest.raises(ValueError, match=r"Expected name='scrubb' to be one of ssd, scrub\. Did you mean 'scrub'\?"):
         checks.one_of("name", "scrubb", {"ssd": 1, "scrub": 2})
     with pytest.raises(ValueError, match=r"one of ssd, scrub\.$"):

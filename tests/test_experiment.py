@@ -178,6 +178,7 @@ def never(*args, **kwargs):
         ({"problem": "random_subset", "problem_args": (("size", 50),)}, "discovery_rates=.* to be empty"),
         ({"oracles": ("retrian",)}, "Did you mean 'retrain'"),
         ({"algorithms": (("scrubb", ()),)}, "Did you mean 'scrub'"),
+        ({"algorithms": (("npo", (("bta", 1.0),)),)}, r"'bta'.*\(it takes .*beta.*\)"),
         ({"algorithms": (("scrub", (("temperature", 0.0),)),)}, r"scrub.*temperature=0.0 in \(0, inf\)"),
         ({"algorithms": (("scrub", (("warmth", 1.0),)),)}, "scrub.*warmth"),
         ({"recipe": Recipe(model="mpl")}, "Did you mean 'mlp'"),

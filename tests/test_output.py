@@ -1,9 +1,12 @@
 """What is printed into a pipe is whole; on a terminal it fits."""
 
 import io
+import itertools
 import sys
+import time
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 from unlearnax import output
@@ -37,3 +40,13 @@ def test_a_width_that_is_asked_for_holds(monkeypatch, stream):
     text = printed(stream(), monkeypatch)
     assert LONG.strip() not in text
     assert max(len(line.rstrip()) for line in text.splitlines() if "\x1b" not in line) <= 60
+
+
+def test_a_pipe_hears_of_long_work_now_and_then(monkeypatch):
+    seconds = itertools.count(0, 7)
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    stream = io.StringIO()
+    with output.progress_bars(Console(file=stream)) as progress:
+        for done in range(1, 16):
+            progress("oracle", done, 15)
+    assert stream.getvalue().splitlines() == ["oracle 5/15", "oracle 10/15", "oracle 15/15"]

@@ -36,8 +36,17 @@ def test_files(tmp_path):
     assert plugins.source_digest(f"{path}:everything") != before
     with pytest.raises(ValueError, match="Did you mean 'everything'"):
         plugins.resolve_oracle(f"{path}:everythin")
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.py"):
-        plugins.resolve_oracle(f"{tmp_path}/nowhere.py:x")
+    for find in (plugins.resolve_oracle, plugins.source_digest):
+        with pytest.raises(FileNotFoundError, match=r"nowhere\.py' to be a Python file; there is none, as seen from /"):
+            find(f"{tmp_path}/nowhere.py:x")
+
+
+def test_a_file_offers_its_own_names_only(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from unlearnax.algorithms import sgd\nfrom functools import partial\ndef sgdx(model): ...\n")
+    with pytest.raises(ValueError, match=r"to be one of sgdx\. Did you mean 'sgdx'"):
+        plugins.resolve("algorithm", f"{path}:sgdy", {})
+    assert plugins.resolve("algorithm", f"{path}:sgd", {}).__name__ == "sgd"
 
 
 def test_functions():

@@ -63,7 +63,8 @@ def one_of(name: str, value: Any, options: Iterable[Any]) -> None:
     """Raises ValueError unless `value` is one of `options`, suggesting the nearest names."""
     options = list(options)
     if value not in options:
-        near = difflib.get_close_matches(str(value), [str(option) for option in options], n=3, cutoff=0.5)
+        words = [option for option in options if isinstance(option, str)]  # the nearest number is no misspelling
+        near = difflib.get_close_matches(str(value), words, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(option) for option in near)}?" if near else ""
         raise ValueError(f"Expected {name}={value!r} to be one of {', '.join(map(str, options))}.{hint}")
 

@@ -64,12 +64,12 @@ class Leaderboard:
 
     Args:
         folders: of finished runs; none: all under runs/.
-        out: the page.
+        out: the page; its figures for papers lie beside it.
         mixed_margins: show verdicts that rest on different margins beside each other; without it they are refused.
     """
 
     folders: Positional[tuple[Path, ...]] = ()
-    out: Path = Path("leaderboard.html")
+    out: Path = Path("runs/leaderboard.html")
     mixed_margins: bool = False
 
     def __call__(self) -> None:
@@ -121,7 +121,7 @@ class Claims:
     folders: Positional[tuple[Path, ...]] = ()
 
     def __call__(self) -> None:
-        _show_claims(_finished(self.folders))
+        _show_claims(_finished(self.folders), asked=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +131,7 @@ class Score:
     Args:
         labels: .npy, [N] integers.
         slices: .npz, name -> column numbers of the logits; "retain" and "other_test" are damage, others the concept.
+            The sizes of "forget" (S) and "concept_rest" (the rest of F) give the discovery rate; without them it shows as 1.
         oracle: goal=file.npy for each oracle, [2M, N, C]: the first half is the reference, the second half held out.
             Goals "untraining" and "unlearning" make a compass.
         candidate: name=file.npy for each candidate, [M, N, C].
@@ -232,13 +233,16 @@ def _show(folder: Path) -> None:
     console.print(f"Report: {escape(str(page.resolve()))}")
 
 
-def _show_claims(folders: Iterable[Path]) -> None:
+def _show_claims(folders: Iterable[Path], *, asked: bool = False) -> None:
+    """asked: the claims are what the user wants, so that none are said to be none."""
     from unlearnax.claims import judge_folders
     from unlearnax.report.claims import claims_table
 
     judged, notes = judge_folders(folders)
     if judged:
         console.print(claims_table(judged))
+    elif asked:
+        console.print("None of these runs comes from an experiment that states claims: see the list in README.md.")
     for note in notes:
         console.print(note, soft_wrap=True, highlight=False, markup=False)
 

@@ -408,7 +408,9 @@ def _try_factory(name: str, algorithm: Algorithm | Probe, model: Model, args: di
     try:
         made = algorithm.make(model, **args)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Expected hyperparameters {args} to suit {name!r}: {error}") from error
+        takes = [each for each in inspect.signature(algorithm.make).parameters if each != "model"]
+        unknown = f" (it takes {', '.join(takes)})" if set(args) - {*takes} else ""
+        raise ValueError(f"Expected hyperparameters {args} to suit {name!r}: {error}{unknown}") from error
     if not callable(made):
         raise ValueError(f"Expected the factory of algorithm {name!r} to return a function, got {type(made).__name__}.")
 

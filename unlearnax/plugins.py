@@ -16,15 +16,21 @@ from unlearnax.types import Oracle
 Entry = TypeVar("Entry")
 
 
+def _there(path: str | Path) -> Path:
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"Expected {str(path)!r} to be a Python file; there is none, as seen from {Path.cwd()}."
+        )
+    return Path(path)
+
+
 def load_file(path: str | Path) -> ModuleType:
     """Runs a Python file as a module of its own.
 
     Raises:
         FileNotFoundError: no such file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected {str(path)!r} to be a Python file.")
+    path = _there(path)
     spec = importlib.util.spec_from_file_location(f"unlearnax_file_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -37,8 +43,9 @@ def _from_file(kind: str, name: str) -> tuple[ModuleType, Any]:
     path, _, attribute = name.rpartition(":")
     module = load_file(path)
     public = {n: value for n, value in vars(module).items() if not n.startswith("_")}
-    content = [n for n, value in public.items() if callable(value) or dataclasses.is_dataclass(value)]
-    checks.one_of(f"{kind} in {path}", attribute, content)
+    content = {n: value for n, value in public.items() if callable(value) or dataclasses.is_dataclass(value)}
+    own = [n for n, value in content.items() if getattr(value, "__module__", module.__name__) == module.__name__]
+    checks.one_of(f"{kind} in {path}", attribute, content if attribute in content else own)
     return module, getattr(module, attribute)
 
 
@@ -81,4 +88,4 @@ def oracle_name(oracle: str | Oracle | Callable) -> str:
 
 def source_digest(name: str) -> str:
     """Digest of the file behind a "file.py:name", "" for a built-in name: what a file says is part of its identity."""
-    return hashlib.sha256(Path(name.rpartition(":")[0]).read_bytes()).hexdigest()[:16] if ".py:" in name else ""
+    return hashlib.sha256(_there(name.rpartition(":")[0]).read_bytes()).hexdigest()[:16] if ".py:" in name else ""

@@ -337,6 +337,13 @@ def test_rankings_and_their_agreement(visit, records):
 
 def test_the_frontier(visit, records):
     tab = visit("run")
+    widths = tab.eval_on_selector_all(
+        "#frontier-plots .plot",
+        """(plots) => plots.map((plot) =>
+        [plot.querySelector(".main-svg").getBoundingClientRect().width, plot.getBoundingClientRect().width])""",
+    )
+    assert widths
+    assert all(drawn <= there + 1 for drawn, there in widths), widths
     run = Run.of(records)
     points = explore.frontier(run, run.problems[0].problem)["points"]
     for form in ("margin", "output", "worse"):

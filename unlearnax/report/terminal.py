@@ -25,7 +25,7 @@ _SHORTER = {
     "damages the model": "damages",
     "inconclusive": "",
 }
-_LEGEND = "✓ reaches · → closer to · ✕ damages the model · ? inconclusive (needs members)"
+_LEGEND = "✓ reaches · → closer to · ✕ damages the model · ? inconclusive (needs so many members)"
 
 
 def _cell(verdict: VerdictRow | None) -> Text:

@@ -94,9 +94,11 @@ def load_sweep(file: Path) -> Sweep:
     from unlearnax import plugins
     from unlearnax.sweeps.spec import Sweep
 
-    found = getattr(plugins.load_file(file), "SWEEP", None)
+    module = plugins.load_file(file)
+    found = getattr(module, "SWEEP", None)
     if not isinstance(found, Sweep):
-        raise ValueError(f"Expected {file} to define SWEEP, a Sweep, got {type(found).__name__}.")
+        hint = f" It defines SIZES: unlearnax run {file}." if hasattr(module, "SIZES") else ""
+        raise ValueError(f"Expected {file} to define SWEEP, a Sweep, got {type(found).__name__}.{hint}")
     return found
 
 
@@ -111,8 +113,13 @@ def describe(plan: Plan, folder: Path) -> str:
         states = [known[name].state if name in known else "waiting" for name in block.tasks]
         counts = ", ".join(f"{states.count(state)} {state}" for state in ("done", "failed", "waiting"))
         lines.append(f"{block.problem}: {len(block.tasks) - 1} cells and the controls ({counts})")
-    populations = len(plan.results("population"))
-    whole = f"{len(plan.results('cell'))} cells on {len(plan.blocks)} grounds, {populations} populations; results in {folder}"
+    parts = {
+        "cell": len(plan.results("cell")),
+        "ground": len(plan.blocks),
+        "population": len(plan.results("population")),
+    }
+    cells, grounds, populations = (f"{number} {name}{'s' * (number != 1)}" for name, number in parts.items())
+    whole = f"{cells} on {grounds}, {populations}; results in {folder}"
     return "\n".join([*lines, whole])
 
 

@@ -52,12 +52,12 @@ const drawFrontier = () => {
   if (frontier.hidden) return;
   const [box, t, notes] = [byId("frontier-plots"), theme(), []];
   while (box.children.length > found.oracles.length) box.lastChild.remove();
+  while (box.children.length < found.oracles.length) { // all before the first is drawn: they share the width
+    const figure = element("figure");
+    figure.append(element("figcaption"), element("div", "", { class: "plot", style: "height:340px", role: "img" }));
+    box.append(figure);
+  }
   found.oracles.forEach((oracle, i) => {
-    if (!box.children[i]) {
-      const figure = element("figure");
-      figure.append(element("figcaption"), element("div", "", { class: "plot", style: "height:340px", role: "img" }));
-      box.append(figure);
-    }
     const [caption, plot] = box.children[i].children;
     const [data, layout, line] = frontierPlot(oracle, found, t);
     caption.textContent = `to the ${oracle}`;
