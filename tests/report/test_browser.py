@@ -335,15 +335,19 @@ def test_rankings_and_their_agreement(visit, records):
     assert tab.evaluate("document.getElementById('rank-plot').data.map(t => t.y)") != [y for _, y in lines]
 
 
-def test_the_frontier(visit, records):
-    tab = visit("run")
+def test_no_plot_is_cut_off_as_the_page_opens(visit):
+    tab = visit.open("run")  # anew: whatever follows the first drawing may draw again
     widths = tab.eval_on_selector_all(
-        "#frontier-plots .plot",
+        ".plot:has(.main-svg)",
         """(plots) => plots.map((plot) =>
         [plot.querySelector(".main-svg").getBoundingClientRect().width, plot.getBoundingClientRect().width])""",
     )
-    assert widths
+    assert len(widths) > 3
     assert all(drawn <= there + 1 for drawn, there in widths), widths
+
+
+def test_the_frontier(visit, records):
+    tab = visit("run")
     run = Run.of(records)
     points = explore.frontier(run, run.problems[0].problem)["points"]
     for form in ("margin", "output", "worse"):

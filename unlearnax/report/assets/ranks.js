@@ -80,16 +80,14 @@ const drawRanks = () => {
   });
   const ends = names.map((name) => ({ name, rank: columns.length && rankOf(Object.values(columns.at(-1)), columns.at(-1)[name]) }));
   const narrow = innerWidth < 640;
-  // A setting's label breaks at its commas, so that what tells two settings apart shows.
-  const label = (name) => escaped(name).replace(/([@,])(?=.)/g, (sign) => (sign === "," ? ",<br>" : "@"));
-  const widest = Math.max(...names.flatMap((name) => name.split(",").map((part) => part.length)), 0);
+  const widest = Math.max(...names.map((name) => name.length), 0); // a setting's name says its values at its end
   const layout = dressed({
     xaxis: { tickvals: metrics.map((_, i) => i), ticktext: ticks, range: [-0.25, metrics.length - 0.75], showgrid: true, zeroline: false, fixedrange: true },
     yaxis: { title: { text: "rank" }, range: [names.length + 0.6, 0.4], dtick: 1, zeroline: false, fixedrange: true },
     annotations: narrow ? [] : ends.filter(({ rank }) => rank).map(({ name, rank }) => ({
-      x: 1, xref: "paper", y: rank, text: label(name), showarrow: false, xanchor: "left", align: "left", xshift: 4, font: { size: 11, color: t.ink },
+      x: 1, xref: "paper", y: rank, text: escaped(name), showarrow: false, xanchor: "left", xshift: 4, font: { size: 11, color: t.ink },
     })),
-    margin: { l: 40, r: narrow ? 12 : Math.min(320, Math.max(130, 16 + 7 * widest)), t: 14, b: 60 },
+    margin: { l: 40, r: narrow ? 12 : Math.min(380, Math.max(130, 16 + 6.5 * widest)), t: 14, b: 60 },
   }, t);
   byId("rank-plot").style.height = `${130 + 24 * Math.max(names.length, 5)}px`;
   Plotly.react("rank-plot", data, layout, { ...CONFIG, displayModeBar: false });
