@@ -4,7 +4,7 @@ Commands:
     unlearnax run experiments/easydub.py                  digits, 32 members, one seed
     unlearnax run experiments/easydub.py --size medium    6,000 images of Fashion-MNIST, 48 members, three seeds
     unlearnax run experiments/easydub.py --size full      CIFAR-10 and ResNet-9, 100 members, three seeds, on a GPU
-Runtime: small 38 s, medium 20 min 12 s on 2 CPU cores; full not run yet; GPU: not measured
+Runtime: small 38 s, medium 20 min 15 s on 2 CPU cores with other work on them; full not run yet; GPU: not measured
 Expected (small): KLoM of doing nothing on S 8.6 (P95 10.8), EU-k 7.7, 4.8, 2.1, 1.5; docs/experiments/easydub.md
 
 S is the most memorized 5 % of the training data.  Published for doing nothing on CIFAR-10, 95th percentile over
