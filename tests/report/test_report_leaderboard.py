@@ -116,7 +116,7 @@ def test_without_folders_it_is_of_all_runs(tmp_path, make, monkeypatch):
     for seed in (0, 1):
         results.write(tmp_path / "runs" / f"seed{seed}", make(rates=(0.5,), seed=seed), {"experiment": "a"})
     Leaderboard()()
-    text = (tmp_path / "leaderboard.html").read_text()
+    text = (tmp_path / "runs" / "leaderboard.html").read_text()
     assert "runs/seed0" in text
     assert "runs/seed1" in text
 

@@ -55,6 +55,13 @@ def test_overview_has_one_column_a_metric(run):
     assert tables[0]["floors"] == ["0.4", "0.4", "0.3", "0.05", "–"]
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """They take seconds, and have tests of their own."""
+    monkeypatch.setattr(page, "write_figures", lambda *_: [])
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_page_says_why_a_number_is_missing(run_folder):
     text = page.write_report(run_folder).read_text()
     assert "needs at least 100 members, has 64 and 64" in text
@@ -62,6 +69,7 @@ def test_page_says_why_a_number_is_missing(run_folder):
     assert "too much from klom" in text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_page_without_metrics(tmp_path, records, provenance):
     kept = [r for r in records if not isinstance(r, results.MetricRow)]
     results.write(tmp_path, kept, provenance)

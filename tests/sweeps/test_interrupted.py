@@ -169,30 +169,24 @@ def test_kills_and_interrupts(start, tmp_path, monkeypatch):
     assert numbers(out) == numbers(tmp_path / "whole")
 
 
-def test_a_spec_that_extends_the_path(start, tmp_path):
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "helper_of_mine.py").write_text("SCALE = 0.0")
-    own = tmp_path / "own.py"
-    own.write_text("import helper_of_mine\n" + TROUBLE)
-    spec = tmp_path / "spec.py"
-    there = f"import sys\nsys.path.insert(0, {str(tmp_path / 'lib')!r})\n"
-    spec.write_text(there + HEAD + f"SWEEP = Sweep(BASE, {{'{own}:same': {{}}}})")
-    process = start("sweep", spec, "--out", tmp_path / "out")
-    words, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, words
-
-
 @pytest.mark.parametrize("executor", ["local", "ray", "slurm"])
 def test_workers_that_end(executor, start, tmp_path):
-    """One algorithm ends its worker once, one always, one raises; the rest is done, and only it is not done again."""
+    """One algorithm ends its worker once, one always, one raises; the rest is done, and only it is not done again.
+
+    Workers of this machine, which load before the spec is read, find the module that it makes importable.
+    """
     if executor != "local":
         pytest.importorskip({"ray": "ray", "slurm": "submitit"}[executor])
     spec, own = tmp_path / "spec.py", tmp_path / "own.py"
-    own.write_text(TROUBLE)
+    here = executor == "local"
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "helper_of_mine.py").touch()
+    own.write_text("import helper_of_mine\n" * here + TROUBLE)
+    there = f"import sys\nsys.path.insert(0, {str(tmp_path / 'lib')!r})\n"
     algorithms = {f"{own}:dies": {}, f"{own}:dies@once": {"once": str(tmp_path / "once")}, f"{own}:same": {},
                   f"{own}:raises": {"until": str(tmp_path / "until")}}  # fmt: skip
-    spec.write_text(HEAD + f"SWEEP = Sweep(BASE, {algorithms!r})")
-    options = [] if executor == "local" else ["--executor", executor, "--workers", 2, "--cluster", "local"]
+    spec.write_text(there + HEAD + f"SWEEP = Sweep(BASE, {algorithms!r})")
+    options = [] if here else ["--executor", executor, "--workers", 2, "--cluster", "local"]
     process = start("sweep", spec, "--out", tmp_path / "out", *options)
     words, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, words
