@@ -122,7 +122,7 @@ def two_hosts(folder, *more):
             process.communicate()
 
 
-@pytest.mark.parametrize("groups", [(), (2,)])
+@pytest.mark.parametrize("groups", [pytest.param((), marks=pytest.mark.slow), (2,)])  # the second does the first's too
 def test_hosts_that_are_killed_go_on_together(groups, tmp_path):
     """The first host keeps what all have trained: killed together, in the first or second group, they lose one segment."""
     count = 40 * (2 if groups else 1)
