@@ -54,9 +54,8 @@ def main(args: Args) -> None:
              "command": shlex.join(["python", *sys.argv])}  # fmt: skip
     wanted = tuple(GOALS) if args.goal == "both" else (args.goal,)
     given = found if isinstance(found, tuple) else (found,)
-    given = sorted(
-        given, key=lambda each: each.seed == args.seed
-    )  # the last of each kind stays: `tune` refuses that seed
+    # Once for all seeds of one experiment.  Of equals the last stays: one on the search's own seed, which `tune` refuses.
+    given = sorted(given, key=lambda each: each.seed == args.seed)
     for experiment in {dataclasses.replace(each, seed=args.seed): each for each in given}.values():
         named = {name.partition("@")[0]: pair for name, *pair in experiment.algorithms}  # one entry of each algorithm
         names = [name for name in named if resolve_algorithm(name).ranges and name not in args.without]

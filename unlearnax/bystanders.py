@@ -43,8 +43,7 @@ ORACLE = Oracle(
 
 def without(problem: Problem) -> Problem:
     """The problem as an algorithm finds it in the world without bystanders: their rows are gone from the data."""
-    gone = _them(problem)
-    kept = np.setdiff1d(np.arange(len(problem.train.x)), gone)
+    kept = _world(problem).index
     return dataclasses.replace(
         problem,
         train=Dataset(*(part[kept] for part in problem.train)),

@@ -8,8 +8,6 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-from jax.core import Tracer
-
 
 def in_range(
     name: str,
@@ -21,6 +19,8 @@ def in_range(
     open_high: bool = False,
 ) -> None:
     """Raises ValueError unless `value` lies between `low` and `high`; traced values pass, they were checked before."""
+    from jax.core import Tracer  # here, so that other checks are there before JAX is
+
     if isinstance(value, Tracer):
         return
     try:

@@ -128,8 +128,10 @@ def bystander_rows(
     inside: of originals that were trained on them.  outside: two populations of originals that were not.
     """
     x = problem.train.x[problem.bystanders]
-    first, *rest = (predict(engine.model, states, x, plan=engine.experiment.plan) for states in (inside, *outside))
-    return bystanders.rows(problem, name, given.kind, given.goal, first, (rest[0], rest[1]))
+    logits, reference, control = (
+        predict(engine.model, states, x, plan=engine.experiment.plan) for states in (inside, *outside)
+    )
+    return bystanders.rows(problem, name, given.kind, given.goal, logits, (reference, control))
 
 
 def score_candidates(

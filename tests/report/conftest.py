@@ -8,6 +8,7 @@ import pytest
 
 from unlearnax import results
 from unlearnax.examples import packed
+from unlearnax.report import page
 from unlearnax.results import ExampleRow, ImageRow, MetricRow, ProblemRow, Row, VerdictRow
 
 ALGORITHMS = {
@@ -182,6 +183,12 @@ def records():
 @pytest.fixture(scope="session")
 def make():
     return make_records
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """They take seconds, and have tests of their own."""
+    monkeypatch.setattr(page, "write_figures", lambda *_: [])
 
 
 @pytest.fixture

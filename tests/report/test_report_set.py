@@ -23,10 +23,7 @@ CLAIMS = (
 """
 
 
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch):
-    """They take seconds, and have tests of their own."""
-    monkeypatch.setattr(page, "write_figures", lambda *_: [])
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture

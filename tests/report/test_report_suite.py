@@ -55,12 +55,6 @@ def test_overview_has_one_column_a_metric(run):
     assert tables[0]["floors"] == ["0.4", "0.4", "0.3", "0.05", "–"]
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    """They take seconds, and have tests of their own."""
-    monkeypatch.setattr(page, "write_figures", lambda *_: [])
-
-
 @pytest.mark.usefixtures("no_figures")
 def test_page_says_why_a_number_is_missing(run_folder):
     text = page.write_report(run_folder).read_text()

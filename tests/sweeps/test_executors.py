@@ -147,6 +147,13 @@ def test_workers_of_this_machine_that_end_while_they_load(tmp_path):
         second.is_alive()
 
 
+def first_words(executor):
+    until = time.monotonic() + 60
+    while not (found := executor.said(1.0)) and time.monotonic() < until:
+        pass
+    return found
+
+
 def test_what_a_spec_sets_up_is_there_in_workers(tmp_path, monkeypatch):
     """They load before the spec is read, and still find what it adds to the path, the environment and the folder."""
     monkeypatch.setenv("GOES", "away")
@@ -159,9 +166,7 @@ def test_what_a_spec_sets_up_is_there_in_workers(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         monkeypatch.syspath_prepend(tmp_path / "lib")
         executor.start(["one"], tmp_path)
-        until = time.monotonic() + 60
-        while not (found := executor.said(1.0)) and time.monotonic() < until:
-            pass
+        found = first_words(executor)
         assert [message.kind for _, message in found] == ["ready"]
         here = executor._as_here()
         assert here.folder == str(tmp_path)
@@ -178,9 +183,7 @@ def test_why_a_worker_cannot_load_stands_in_its_log(tmp_path):
     executor = local.LocalExecutor(Options(1, {"JAX_ENABLE_X64": "neither"}))
     try:
         executor.start(["one"], tmp_path)
-        until = time.monotonic() + 60
-        while not (found := executor.said(1.0)) and time.monotonic() < until:
-            pass
+        found = first_words(executor)
         ((_, message),) = found
         assert message.kind == "died"
         assert "neither" in message.text

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from unlearnax import devices
+from unlearnax import checks, devices
 
 if TYPE_CHECKING:
     from unlearnax.sweeps.plan import Task
@@ -82,12 +82,9 @@ def make_executor(name: str, options: Options) -> Executor:
     Raises:
         ValueError: an unknown name; a library that is not installed, with the command that installs it.
     """
-    if name not in EXECUTORS:
-        from unlearnax import checks  # which loads JAX: local workers load it beside the driver
-
-        checks.one_of("executor", name, EXECUTORS)
-    if options.workers is not None and not (isinstance(options.workers, int) and options.workers >= 1):
-        raise ValueError(f"Expected workers={options.workers!r} to be a whole number of at least 1.")
+    checks.one_of("executor", name, EXECUTORS)
+    if options.workers is not None:
+        checks.at_least_one("workers", options.workers)
     module, _, made = EXECUTORS[name].partition(":")
     try:
         make: Callable[[Options], Executor] = getattr(importlib.import_module(module), made)
